@@ -1,0 +1,301 @@
+"""The course as data: modules and milestones, read from `curriculum.toml` and looked up by the names people type."""
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+import tinytorch
+from tinytorch._overlay import named_folder
+from tinytorch.errors import ConfigError
+
+TEMPLATES_VARIABLE = "TINYTORCH_TEMPLATES"
+
+
+class UnknownName(ConfigError):
+    """A word that names none of the modules, milestones, backups or preferences there are."""
+
+
+@dataclass(frozen=True)
+class Module:
+    """One step of the course: a row of the curriculum."""
+
+    number: str  # "05"
+    slug: str  # "dataloader"
+    title: str  # "DataLoader"
+    exports: str  # "tinytorch.core.dataloader"
+    needs: tuple[str, ...]  # numbers
+    goal: str
+
+    @property
+    def folder(self) -> str:
+        return f"{self.number}_{self.slug}"
+
+    @property
+    def marker(self) -> str:
+        return f"module{self.number}"
+
+    @property
+    def label(self) -> str:
+        return f"{self.number} {self.title}"
+
+    @property
+    def key(self) -> str:
+        """The number as progress.json writes it: "5"."""
+        return str(int(self.number))
+
+    @property
+    def export_path(self) -> PurePosixPath:
+        """Where the export lies below the workspace: tinytorch/core/dataloader.py."""
+        return PurePosixPath(*self.exports.split(".")).with_suffix(".py")
+
+    @property
+    def test_folder(self) -> str:
+        return f"tests/{self.folder}"
+
+
+@dataclass(frozen=True)
+class Milestone:
+    """A historical result that the student's package reproduces."""
+
+    number: str  # "03"
+    slug: str  # "mlp"
+    title: str  # "MLP Revival"
+    year: int
+    needs: tuple[str, ...]  # module numbers
+    goal: str
+
+    @property
+    def folder(self) -> str:
+        return f"{self.number}_{self.year}_{self.slug}"
+
+    @property
+    def marker(self) -> str:
+        return f"milestone{self.number}"
+
+    @property
+    def label(self) -> str:
+        return f"{self.number} - {self.title} ({self.year})"
+
+    @property
+    def test_folder(self) -> str:
+        return f"milestones/{self.folder}"
+
+
+Part = TypeVar("Part", Module, Milestone)
+
+
+@dataclass(frozen=True)
+class Course:
+    """A folder of templates: the curriculum, and the files that a workspace is made from."""
+
+    folder: Path
+    version: str
+    modules: tuple[Module, ...]
+    milestones: tuple[Milestone, ...]
+
+    @property
+    def parts(self) -> tuple[Module | Milestone, ...]:
+        """Modules, then milestones."""
+        return (*self.modules, *self.milestones)
+
+    def module(self, name: str) -> Module:
+        """The module that is called 05, 5, dataloader, 05_dataloader, or by the beginning of one slug only.
+
+        Raises: UnknownName with the nearest name, or the range of numbers.
+        """
+        return _named(name, self.modules, "module")
+
+    def milestone(self, name: str) -> Milestone:
+        """The milestone that is called 03, 3, mlp, 03_1986_mlp, or by the beginning of one slug only."""
+        return _named(name, self.milestones, "milestone")
+
+    def source(self, module: Module) -> Path:
+        """The reference source of a module, in percent format; it may not be written yet."""
+        return self.folder / "modules" / module.folder / f"{module.folder}.py"
+
+    def is_written(self, part: Module | Milestone) -> bool:
+        """Whether the course has the content of a module or milestone, not only its row in the curriculum."""
+        if isinstance(part, Module):
+            return self.source(part).is_file()
+        return (self.folder / part.test_folder).is_dir()
+
+    @cached_property
+    def required_tests(self) -> dict[str, frozenset[str]]:
+        """Marker to the ids of the tests that must pass, relative to the workspace, from the pristine course."""
+        path = self.folder / "required_tests.json"
+        try:
+            tests = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{path}: {error}. Make it again with: make generate") from error
+        if not isinstance(tests, dict) or not all(map(_is_texts, tests.values())):
+            raise ConfigError(f"{path}: a table of lists of test ids was expected. Make it again with: make generate")
+        return {marker: frozenset(ids) for marker, ids in tests.items()}
+
+    def required(self, part: Module | Milestone) -> frozenset[str]:
+        return self.required_tests.get(part.marker, frozenset())
+
+    def unlocked_by(self, done: Collection[str], now: Collection[str]) -> list[Module | Milestone]:
+        """What the modules `done` unlock, `now` among them, that was locked without them."""
+        before = set(done) - set(now)
+        return [
+            part for part in self.parts if part.number not in done or isinstance(part, Milestone)
+            if set(part.needs) <= set(done) and not set(part.needs) <= before
+        ]
+
+
+def _named(name: str, parts: Sequence[Part], kind: str) -> Part:
+    word = name.strip().lower()
+    if word.isdecimal():
+        matches = [part for part in parts if int(part.number) == int(word)]
+    else:
+        matches = [part for part in parts if word in (part.slug, part.folder, part.marker)] or [
+            part for part in parts if word and part.slug.startswith(word)
+        ]
+    if len(matches) == 1:
+        return matches[0]
+    raise UnknownName(_not_one(name, [part.slug for part in matches], parts, kind))
+
+
+def _not_one(name: str, matches: Sequence[str], parts: Sequence[Part], kind: str) -> str:
+    import difflib
+
+    if matches:
+        return f"{name!r} may be {kind} {' or '.join(matches)}: type a little more of the name."
+    near = difflib.get_close_matches(name.lower(), [part.slug for part in parts] + [part.folder for part in parts], n=1)
+    meant = f" Did you mean {near[0]}?" if near else ""
+    if not parts:
+        return f"There is no {kind} {name!r}. The course has none."
+    return (
+        f"There is no {kind} {name!r}.{meant} {kind.capitalize()}s are {parts[0].number} to {parts[-1].number}; "
+        f"list them with: tito {kind} {'list' if kind == 'module' else 'status'}"
+    )
+
+
+def as_ranges(numbers: Collection[str]) -> str:
+    """Module numbers as people write them.
+
+    >>> as_ranges(["08", "09", "11"])
+    '08-09, 11'
+    """
+    runs: list[list[int]] = []
+    for number in sorted(map(int, numbers)):
+        if runs and runs[-1][1] == number - 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(f"{first:02d}" if first == last else f"{first:02d}-{last:02d}" for first, last in runs)
+
+
+def templates_folder() -> Path:
+    """The course's folder: `TINYTORCH_TEMPLATES`, else the installed one."""
+    named = os.environ.get(TEMPLATES_VARIABLE)
+    if named:
+        return named_folder(named)
+    package = Path(__file__).parent.parent
+    installed = package / "_templates"
+    return installed if installed.is_dir() else package.parent / "templates"  # beside the package in a checkout
+
+
+def load() -> Course:
+    """The course of this installation, or of `TINYTORCH_TEMPLATES`."""
+    return read_course(templates_folder())
+
+
+@lru_cache(maxsize=4)
+def read_course(folder: Path) -> Course:
+    """The course in `folder`.
+
+    Raises: ConfigError with the file and the fault, if `curriculum.toml` is missing or breaks a rule.
+    """
+    path = folder / "curriculum.toml"
+    text, version = _text(path), _text(folder / "VERSION").strip()
+    if not version:
+        raise ConfigError(f"{folder / 'VERSION'} is empty: a version such as 1.0.0 was expected")
+    try:
+        data = _parse_toml(text)
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    modules, milestones = _rows(Module, data, path), _rows(Milestone, data, path)
+    _check(modules, milestones, path)
+    return Course(folder, version, modules, milestones)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8-sig")
+    except OSError as error:
+        raise ConfigError(f"{path.parent} is no course: {error.strerror} ({error.filename})") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _parse_toml(text: str) -> dict[str, Any]:
+    import sys
+
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    return tomllib.loads(text)
+
+
+def _rows(kind: type[Part], data: dict[str, Any], path: Path) -> tuple[Part, ...]:
+    name = kind.__name__.lower()
+    rows = data.get(name, [])
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ConfigError(f"{path}: {name} must be [[{name}]] tables")
+    return tuple(_row(kind, row, f"{path}: {name} {row.get('number', '?')}") for row in rows)
+
+
+def _row(kind: type[Part], row: dict[str, Any], place: str) -> Part:
+    from dataclasses import fields
+
+    wanted = {field.name for field in fields(kind)}
+    if wrong := wanted ^ set(row):
+        raise ConfigError(f"{place} has missing or unknown keys: {sorted(wrong)}")
+    for key, value in row.items():
+        if key == "needs":
+            is_right, said = _is_texts(value), 'a list of numbers such as "01"'
+        elif key == "year":
+            is_right, said = type(value) is int, "a whole number"
+        else:
+            is_right, said = isinstance(value, str), "a text"
+        if not is_right:
+            raise ConfigError(f"{place}: {key} must be {said}, found {value!r}")
+    return kind(**{**row, "needs": tuple(row["needs"])})
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
+
+
+def _check(modules: Sequence[Module], milestones: Sequence[Milestone], path: Path) -> None:
+    if not modules:
+        raise ConfigError(f"{path}: no [[module]] in it")
+    numbers = [module.number for module in modules]
+    for parts in (modules, milestones):
+        for part in parts:
+            if not re.fullmatch(r"[0-9]{2}", part.number) or not re.fullmatch(r"[a-z][a-z0-9_]*", part.slug):
+                raise ConfigError(f"{path}: {part.number!r} {part.slug!r}: a number has two digits, a slug small letters")
+            if unknown := sorted(set(part.needs) - set(numbers)):
+                missing = ", ".join(map(repr, unknown))
+                raise ConfigError(f"{path}: {part.label} needs {missing}, which the course doesn't have")
+        if len({part.number for part in parts}) < len(parts) or len({part.slug for part in parts}) < len(parts):
+            raise ConfigError(f"{path}: a number or a slug occurs twice")
+    for position, module in enumerate(modules):
+        if late := set(module.needs) - set(numbers[:position]):
+            raise ConfigError(f"{path}: {module.label} needs {as_ranges(late)}, which comes no earlier")
+        exports = f"{path}: {module.label} exports to {module.exports!r}"
+        if not re.fullmatch(r"tinytorch(\.[a-z_][a-z0-9_]*)+", module.exports):
+            raise ConfigError(f"{exports}, which is no module below tinytorch")
+        top = Path(tinytorch.__file__).parent / module.exports.split(".")[1]
+        if top.with_suffix(".py").is_file() or (top / "__init__.py").is_file():
+            raise ConfigError(f"{exports}, which is installed and comes first")
+        if any(module.exports == earlier.exports for earlier in modules[:position]):
+            raise ConfigError(f"{exports}, as another module does")

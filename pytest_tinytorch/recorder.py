@@ -1,0 +1,170 @@
+"""Collects what each test came to and, when the session ends, records what it proved. Registered on the controller only.
+
+Exit status 0 proves nothing: `-k`, `--lf`, skipped tests and `--collect-only` all end with it. Only `completion.judge`,
+over the phases of every required test, decides.
+"""
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_tinytorch.completion import (
+    FAILED,
+    NOT_RUN,
+    PASSED,
+    RECEIPT_VARIABLE,
+    SKIPPED,
+    XFAILED,
+    Completion,
+    Verdict,
+    complete_milestone,
+    complete_module,
+    judge,
+)
+from pytest_tinytorch.course.curriculum import Milestone, Module, as_ranges
+from pytest_tinytorch.state import progress
+from pytest_tinytorch.workspace.staging import make_folder
+from tinytorch.errors import TinyTorchError
+
+if TYPE_CHECKING:
+    from pytest_tinytorch.session import CourseSession
+
+
+class Recorder:
+    """Outcomes in, verdicts and completions out."""
+
+    def __init__(self, config: pytest.Config, session: CourseSession) -> None:
+        self.config = config
+        self.session = session
+        self.workspace = session.workspace
+        self.phases: dict[str, dict[str, str]] = {}  # test id -> phase -> outcome
+        self.failures: dict[str, pytest.TestReport] = {}
+        self.verdicts: dict[str, Verdict] = {}  # by marker
+        self.completions: list[Completion] = []
+        self.unrecorded: list[str] = []  # why a result could not be written
+        self.locked: list[str] = []  # why a milestone did not run
+        self.completing = bool(config.option.tito_complete)
+
+    # --- before the run ------------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(trylast=True)  # after the session has decided what is tested
+    def pytest_sessionstart(self) -> None:
+        selected = self.session.plan.selected
+        if not self.completing:
+            return
+        if not selected.named:
+            raise pytest.UsageError("--tito-complete needs to know what: name it with -m, as in -m module01 --tito-complete")
+        milestones = [part for part in selected.named if isinstance(part, Milestone)]
+        done = {module.number for module in progress.complete(self.workspace)}
+        for milestone in milestones:
+            if missing := progress.missing_needs(milestone, done):
+                self.locked.append(
+                    f"Milestone {milestone.label} is locked: complete modules {as_ranges(missing)} first "
+                    f"({', '.join(missing)}). Next: tito module start {missing[0]}"
+                )
+        if self.locked:
+            pytest.exit("\n".join(self.locked), returncode=1)
+        if self.config.option.collectonly or self.config.option.tito_working_copy:
+            return
+        try:
+            for milestone in milestones:
+                progress.record_attempt(self.workspace.store, milestone)
+        except TinyTorchError as error:
+            pytest.exit(str(error), returncode=1)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        if file := self.config.option.tito_manifest:
+            ids = [test for item in session.items if (test := self.test_id(item.nodeid))]
+            parts = self.session.plan.selected.parts
+            manifest = {part.marker: sorted(test for test in ids if test.startswith(part.test_folder + "/")) for part in parts}
+            Path(file).write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
+
+    # --- the run -------------------------------------------------------------------------------------------------
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        test = self.test_id(report.nodeid)
+        if test is None:
+            return
+        self.phases.setdefault(test, {})[report.when or "call"] = _outcome(report)
+        if report.failed:
+            self.failures.setdefault(test, report)
+
+    def test_id(self, nodeid: str) -> str | None:
+        """A test's id relative to the workspace, whatever pytest's root is."""
+        file, colons, name = nodeid.partition("::")
+        path = Path(os.path.normpath(self.config.rootpath / file))
+        if not path.is_relative_to(self.workspace.root):
+            return None
+        return path.relative_to(self.workspace.root).as_posix() + colons + name
+
+    def outcomes(self, part: Module | Milestone) -> dict[str, str]:
+        """Test id to outcome, of the tests of a module or milestone that pytest reported on."""
+        return {test: _of_phases(phases) for test, phases in self.phases.items() if test.startswith(part.test_folder + "/")}
+
+    # --- after the run -------------------------------------------------------------------------------------------
+
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        selected = self.session.plan.selected
+        for part in dict.fromkeys((*selected.parts, *selected.named)):
+            required = self.workspace.course.required(part)
+            if required and (self.phases or self.completing):
+                self._record(part, judge(self.outcomes(part), required))
+        if self.completing:
+            self._write_receipt()
+            recorded = bool(self.completions) and all(completion.done for completion in self.completions)
+            if not recorded and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _record(self, part: Module | Milestone, verdict: Verdict) -> None:
+        self.verdicts[part.marker] = verdict
+        completes = self.completing and part in self.session.plan.selected.named
+        if isinstance(part, Milestone):
+            if completes and not self.config.option.tito_working_copy:
+                self.completions.append(complete_milestone(self.workspace, part, verdict))
+                self.config.hook.pytest_tinytorch_milestone(milestone=part, verdict=verdict)
+            return
+        copy = self.session.plan.copies.get(part.number)
+        if copy and verdict.ran_all:
+            try:
+                progress.record_result(self.workspace.store, part, verdict.failed, copy.code_hash)
+            except TinyTorchError as error:
+                self.unrecorded.append(str(error))
+        if not completes:
+            return
+        if copy is None:
+            problem = self.session.plan.problems.get(part.number)
+            self.completions.append(Completion(part, verdict, refused=[problem.text] if problem else verdict.reasons()))
+            return
+        completion = complete_module(
+            self.workspace, copy, verdict, self.session.plan.staging or make_folder(),
+            force=self.config.option.tito_force, check_notebook=self.config.getini("tito_notebook_check"),
+        )
+        self.completions.append(completion)
+        if completion.done and completion.export:
+            self.config.hook.pytest_tinytorch_exported(module=part, path=completion.export)
+            self.config.hook.pytest_tinytorch_completed(module=part, verdict=verdict)
+
+    def _write_receipt(self) -> None:
+        """Tell whoever started this session what it recorded: a module that ends the process leaves no receipt."""
+        if path := os.environ.get(RECEIPT_VARIABLE):
+            done = [completion.part.marker for completion in self.completions if completion.done]
+            Path(path).write_text(json.dumps({"recorded": done}), "utf-8")
+
+
+def _outcome(report: pytest.TestReport) -> str:
+    if hasattr(report, "wasxfail"):
+        return XFAILED
+    return {"passed": PASSED, "failed": FAILED, "skipped": SKIPPED}.get(report.outcome, NOT_RUN)
+
+
+def _of_phases(phases: dict[str, str]) -> str:
+    """A test passed if its setup, its call and its teardown did; otherwise the first phase that didn't decides."""
+    for phase in ("setup", "call", "teardown"):
+        outcome = phases.get(phase, NOT_RUN)
+        if outcome != PASSED:
+            return FAILED if FAILED in phases.values() else outcome
+    return PASSED

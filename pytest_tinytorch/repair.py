@@ -1,0 +1,97 @@
+"""What `tito system health --repair` does: puts right what can be proved, loses nothing, and is safe to repeat."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from pytest_tinytorch.course.curriculum import as_ranges
+from pytest_tinytorch.state import progress
+from pytest_tinytorch.state.recovery import known_versions
+from pytest_tinytorch.state.store import STATE_FILES, State, empty, newest_saved
+from pytest_tinytorch.workspace.export import is_proved
+from pytest_tinytorch.workspace.layout import Workspace
+from tinytorch import files
+from tinytorch.errors import StateError
+
+
+def repair(workspace: Workspace) -> list[str]:
+    """Set broken state files aside, bring back what is known, adopt proved exports; returns what was done, in sentences."""
+    with workspace.store.locked():
+        broken = [name for name in STATE_FILES if workspace.store.fault(name)]
+        done = [sentence for name in broken for sentence in _replace(workspace, name)]
+        return [*done, *_adopt(workspace), *_bring_back_tests(workspace)]
+
+
+def _replace(workspace: Workspace, name: str) -> Iterator[str]:
+    """Copy a broken file aside, then put the newest valid backup's content in its place, or what it holds at first.
+
+    Copied, not moved: a kill in between leaves the broken file where it is, never a state without one.
+    """
+    path = workspace.tito / name
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise StateError(f"{path} can't be read: {error.strerror}. Move it away by hand, then run this again.") from error
+    aside = _free_name(workspace.tito / f"{name}.corrupt-{datetime.now():%Y%m%d_%H%M%S}")
+    with workspace.store.writing(aside.name):
+        files.write_atomic(aside, data)
+    yield f"Set the broken .tito/{name} aside as .tito/{aside.name}."
+    saved = newest_saved(workspace.tito, name)
+    if saved:
+        with workspace.store.writing(name):
+            files.write_atomic(path, saved.read_bytes())
+        yield f"Restored .tito/{name} from {workspace.relative(saved)}."
+    else:
+        workspace.store.write(name, _first(workspace, name))
+        yield f"Created .tito/{name} again: no backup of it is valid."
+
+
+def _first(workspace: Workspace, name: str) -> State:
+    return known_versions(workspace) if name == "version.json" else empty(name)
+
+
+def _free_name(path: Path) -> Path:
+    free, extra = path, 0
+    while free.exists():
+        extra += 1
+        free = path.with_name(f"{path.name}_{extra}")
+    return free
+
+
+def _adopt(workspace: Workspace) -> Iterator[str]:
+    """Record the modules whose exports prove that they were complete, with the exports' dates.
+
+    Not those that were reset since, nor exports that were edited or forced.
+    """
+    state = workspace.store.read(progress.PROGRESS)
+    known = {module.number for module in progress.recorded(workspace, state)}
+    adopted = [
+        module for module in workspace.course.modules
+        if module.number not in known and module.key not in state.get("reset", {}) and is_proved(workspace.export(module))
+    ]
+
+    def change(state: State) -> None:
+        for module in adopted:
+            date = datetime.fromtimestamp(workspace.export(module).stat().st_mtime)
+            state["completed_modules"] = sorted([*state["completed_modules"], int(module.number)])
+            state["completion_dates"].setdefault(module.key, date.isoformat(timespec="seconds"))
+
+    if adopted:
+        workspace.store.update(progress.PROGRESS, change)
+        numbers = as_ranges([module.number for module in adopted])
+        yield f"Recorded module{'s' if len(adopted) > 1 else ''} {numbers} as complete: the exports prove it."
+
+
+def _bring_back_tests(workspace: Workspace) -> Iterator[str]:
+    """Put the tests of a module or milestone back, as the student got them, where none are left."""
+    for part in workspace.course.parts:
+        folder = workspace.pristine / part.test_folder
+        if any((workspace.root / part.test_folder).glob("test_*.py")) or not folder.is_dir():
+            continue
+        for source in sorted(path for path in folder.rglob("*") if path.is_file()):
+            target = workspace.root / source.relative_to(workspace.pristine)
+            if not target.exists():
+                with workspace.store.writing(part.test_folder):
+                    files.write_atomic(target, source.read_bytes())
+        yield f"Brought back {part.test_folder}, which had no tests."

@@ -1,0 +1,69 @@
+"""Which modules and milestones one pytest session tests, decided from its command line before anything is collected."""
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_tinytorch.course.curriculum import Course, Milestone, Module
+from pytest_tinytorch.course.selection import may_select, named_marks
+from tinytorch.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Selected:
+    """What a session tests, in the course's order."""
+
+    modules: tuple[Module, ...]
+    milestones: tuple[Milestone, ...]
+    named: tuple[Module | Milestone, ...]  # those of them that `-m` names: what --tito-complete completes
+    left_out: tuple[Module, ...]  # would have been tested if they had been begun
+
+    @property
+    def parts(self) -> tuple[Module | Milestone, ...]:
+        return (*self.modules, *self.milestones)
+
+
+def select(
+    course: Course, root: Path, *, expression: str, arguments: Sequence[Path], begun: Collection[str]
+) -> Selected:
+    """Decide what is tested.
+
+    A module is tested if the `-m` expression can select it, and if it is named there, or an argument points into its
+    tests, or it is begun (its number is in `begun`). A milestone is tested only when it is named or pointed at.
+
+    Raises: ConfigError if the expression names a module or milestone that the course lacks or hasn't written yet.
+    """
+    named = named_marks(expression)
+    _check_names(course, named)
+    modules, milestones, left_out = [], [], []
+    for part in course.parts:
+        if not course.is_written(part) or not may_select(expression, part.marker):
+            continue
+        folder = root / part.test_folder
+        pointed = any(argument.is_relative_to(folder) or argument == root / "milestones" == folder.parent for argument in arguments)
+        covered = any(folder.is_relative_to(argument) for argument in arguments)
+        wanted = pointed or (covered and part.marker in named)
+        if isinstance(part, Milestone):
+            if wanted:
+                milestones.append(part)
+        elif wanted or (covered and part.number in begun):
+            modules.append(part)
+        elif covered:
+            left_out.append(part)
+    return Selected(
+        tuple(modules),
+        tuple(milestones),
+        tuple(part for part in course.parts if part.marker in named and may_select(expression, part.marker)),
+        tuple(left_out),
+    )
+
+
+def _check_names(course: Course, named: Collection[str]) -> None:
+    known = {part.marker: part for part in course.parts}
+    for mark in sorted(named):
+        if mark not in known:
+            parts = course.modules if mark.startswith("module") else course.milestones
+            raise ConfigError(f"-m names {mark}, which the course doesn't have: use {parts[0].marker} to {parts[-1].marker}")
+        if not course.is_written(known[mark]):
+            raise ConfigError(f"{mark} ({known[mark].title}) is planned, but this version of the course doesn't have it yet")

@@ -1,0 +1,274 @@
+"""One pytest session in a workspace: what it tests, the staged working copies, and what is collected.
+
+The controller decides and stages; xdist's workers are told (`workerinput`). Every process that collects imports each
+staged module once, under a time limit, before the first of its test files: a module that does not import becomes one
+failing test instead of an error for each file.
+"""
+from __future__ import annotations
+
+import importlib
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_tinytorch import fixtures
+from pytest_tinytorch.course.curriculum import Milestone, Module
+from pytest_tinytorch.limits import time_limit
+from pytest_tinytorch.plugin import usage
+from pytest_tinytorch.problems import Problem, problem_of
+from pytest_tinytorch.recorder import Recorder
+from pytest_tinytorch.reporting import Reporting
+from pytest_tinytorch.selected import Selected, select
+from pytest_tinytorch.state.recovery import recover
+from pytest_tinytorch.workspace import staging
+from pytest_tinytorch.workspace.layout import WorkingCopy, Workspace
+from pytest_tinytorch.workspace.stubbed import is_begun
+from tinytorch import _overlay
+from tinytorch.errors import TinyTorchError
+
+session_key = pytest.StashKey["CourseSession"]()
+
+
+def register(config: pytest.Config, workspace: Workspace) -> None:
+    """Make this pytest session one of a course: called once, when there is a workspace."""
+    session = CourseSession(config, workspace)
+    config.stash[session_key] = session
+    for part in workspace.course.parts:
+        config.addinivalue_line("markers", f"{part.marker}: tests of {part.label}; put on them by their folder")
+    config.addinivalue_line("markers", "exercise(name): the exercise that a test belongs to")
+    config.addinivalue_line("markers", "points(n): what a test without an exercise is worth")
+    config.addinivalue_line("markers", "hint(ExceptionType, text): shown if the test ends with that exception")
+    config.addinivalue_line("markers", "same_process: the test needs the student's code in its own process")
+    config.pluginmanager.register(fixtures, "tinytorch-fixtures")
+    config.pluginmanager.register(session, "tinytorch-session")
+    if not session.is_worker:
+        recorder = Recorder(config, session)
+        config.pluginmanager.register(recorder, "tinytorch-recorder")
+        config.pluginmanager.register(Reporting(config, session, recorder), "tinytorch-reporting")
+
+
+@dataclass
+class Plan:
+    """What the controller decides once, and tells its workers."""
+
+    selected: Selected
+    staging: Path | None = None
+    copies: dict[str, WorkingCopy] = field(default_factory=dict)  # by module number; on the controller only
+    problems: dict[str, Problem] = field(default_factory=dict)  # by module number: can't be staged
+
+
+class CourseSession:
+    """Chooses, stages and collects."""
+
+    def __init__(self, config: pytest.Config, workspace: Workspace) -> None:
+        self.config = config
+        self.workspace = workspace
+        self.is_worker = hasattr(config, "workerinput")
+        self.timeout = usage(lambda: _seconds(config.getini("tito_timeout")))
+        self.notices: list[str] = []
+        self.plan = Plan(Selected((), (), (), ()))
+        self._imported: dict[str, Problem | None] = {}
+        self._shown: set[str] = set()  # modules whose problem has its failing test
+
+    # --- before collection ---------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)  # before xdist starts its workers
+    def pytest_sessionstart(self) -> None:
+        try:
+            self.plan = self._told() if self.is_worker else self._decided()
+        except TinyTorchError as error:
+            pytest.exit(str(error), returncode=1)
+
+    def _decided(self) -> Plan:
+        self.notices += recover(self.workspace)
+        for name in ("progress.json", "milestones.json"):
+            self.workspace.store.read(name)  # a broken state stops the session before any work is done
+        self._collect_from_root()
+        plan = Plan(usage(self._selected))
+        usage(lambda: self.workspace.course.required_tests)
+        modules = plan.selected.modules
+        if self.config.option.tito_working_copy:
+            modules = tuple(m for m in self.workspace.course.modules if self.workspace.existing_forms(m))
+        staged = []
+        for module in modules:
+            try:
+                copy = self.workspace.working_copy(module)
+                plan.copies[module.number] = copy
+                staging.staged_lines(self.workspace, copy)  # for its errors: one module must not stop the others
+            except TinyTorchError as error:
+                plan.problems[module.number] = Problem(str(error).replace(str(self.workspace.root / "modules"), "modules"))
+            else:
+                staged.append(copy)
+        if staged:
+            plan.staging = staging.make_folder()
+            staging.stage(self.workspace, staged, plan.staging)
+        _overlay.bind(self.workspace.root, plan.staging)
+        return plan
+
+    def _selected(self) -> Selected:
+        course, progress = self.workspace.course, self.workspace.store.read("progress.json")
+        invoked = self.config.invocation_params.dir
+        return select(
+            course,
+            self.workspace.root,
+            expression=self.config.option.markexpr or "",
+            arguments=[(invoked / argument.split("::")[0]).resolve() for argument in self.config.args],
+            begun={
+                module.number for module in course.modules
+                if int(module.number) in progress["completed_modules"] or is_begun(self.workspace, module)
+            },
+        )
+
+    def _collect_from_root(self) -> None:
+        """Let `pytest -m module05` mean the same in every folder of the workspace."""
+        here = self.config.invocation_params.dir
+        tests = (self.workspace.root / "tests", self.workspace.root / "milestones")
+        inside = here.resolve()
+        no_tests = inside.is_relative_to(self.workspace.root) and not any(map(inside.is_relative_to, tests))
+        if self.config.args == [str(here)] and no_tests:
+            self.config.args = [str(self.workspace.root)]
+
+    def _told(self) -> Plan:
+        told: dict[str, Any] = self.config.workerinput["tinytorch"]  # type: ignore[attr-defined]  # xdist's
+        course = self.workspace.course
+        plan = Plan(
+            Selected(
+                tuple(course.module(number) for number in told["modules"]),
+                tuple(course.milestone(number) for number in told["milestones"]),
+                (), (),
+            ),
+            Path(told["staging"]) if told["staging"] else None,
+            problems={number: Problem(text) for number, text in told["problems"].items()},
+        )
+        _overlay.bind(self.workspace.root, plan.staging)
+        return plan
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Tell an xdist worker what the controller decided."""
+        node.workerinput["tinytorch"] = {
+            "modules": [module.number for module in self.plan.selected.modules],
+            "milestones": [milestone.number for milestone in self.plan.selected.milestones],
+            "staging": self.plan.staging and str(self.plan.staging),
+            "problems": {number: problem.text for number, problem in self.plan.problems.items()},
+        }
+
+    def pytest_unconfigure(self) -> None:
+        if self.plan.staging and not self.is_worker:
+            staging.remove_folder(self.plan.staging)
+
+    # --- collection ----------------------------------------------------------------------------------------------
+
+    def part_at(self, path: Path) -> Module | Milestone | None:
+        """The module or milestone whose tests lie at `path`."""
+        try:
+            parts = path.relative_to(self.workspace.root).parts
+        except ValueError:
+            return None
+        folder = "/".join(parts[:2])
+        return next((part for part in self.workspace.course.parts if part.test_folder == folder), None)
+
+    def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        """Leave out, before they are imported, the folders that this session doesn't test."""
+        part = self.part_at(collection_path)
+        return True if part is not None and part not in self.plan.selected.parts else None
+
+    def pytest_pycollect_makemodule(self, module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+        part = self.part_at(module_path)
+        if not isinstance(part, Module):
+            return None
+        problem = self._problem(part)
+        if problem is None:
+            return None
+        first = part.number not in self._shown
+        self._shown.add(part.number)
+        tests: BrokenTests = BrokenTests.from_parent(parent, path=module_path)
+        tests.names = self._asked_for(module_path) or ([f"import_{part.folder}"] if first else [])
+        tests.problem = problem
+        tests.title = f"Module {part.label} can't be tested"
+        return tests
+
+    def _asked_for(self, path: Path) -> list[str]:
+        """The test names that the command line asks for in a file, so that pytest finds what it was told to run."""
+        invoked = self.config.invocation_params.dir
+        asked = [argument.partition("::") for argument in self.config.args if "::" in argument]
+        return [name for file, _, name in asked if (invoked / file).resolve() == path]
+
+    def _problem(self, module: Module) -> Problem | None:
+        """Why the staged module can't be imported, or None. It is tried once."""
+        if module.number in self.plan.problems:
+            return self.plan.problems[module.number]
+        if module.number not in self._imported:
+            problem = None
+            try:
+                with time_limit(0 if self.config.option.usepdb else self.timeout):
+                    importlib.import_module(module.exports)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # SystemExit and the time limit too: the student's code ran here
+                problem = Problem(problem_of(error).text.replace(str(self.workspace.root / "modules"), "modules"))
+            self._imported[module.number] = problem
+        return self._imported[module.number]
+
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        part = self.part_at(item.path)
+        if part is None:
+            return
+        item.add_marker(part.marker)
+        kind = "module" if isinstance(part, Module) else "milestone"
+        item.user_properties.append((f"tito_{kind}", part.number))
+        for mark in ("exercise", "points"):
+            if marked := item.get_closest_marker(mark):
+                item.user_properties.append((f"tito_{mark}", marked.args[0]))
+
+    # --- running -------------------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
+        limited = isinstance(self.part_at(item.path), Module) and not self.config.option.usepdb
+        with time_limit(self.timeout if limited else 0):
+            return (yield)
+
+
+class BrokenTests(pytest.Module):
+    """Takes the place of a test file whose module can't be imported."""
+
+    names: list[str]
+    problem: Problem
+    title: str
+
+    def collect(self) -> Iterator[pytest.Item]:
+        for name in self.names:
+            item: BrokenImport = BrokenImport.from_parent(self, name=name)
+            yield item
+
+
+class BrokenImport(pytest.Item):
+    """The one failing test of a module that can't be imported."""
+
+    parent: BrokenTests
+
+    def runtest(self) -> None:
+        raise BrokenModule
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None) -> str:
+        return f"{self.parent.title}:\n\n{self.parent.problem.text}"
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        return self.path, None, self.name
+
+
+class BrokenModule(Exception):
+    """Raised by the test that stands for a module that can't be imported."""
+
+
+def _seconds(text: str) -> float:
+    from tinytorch.errors import ConfigError
+
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"tito_timeout = {text!r} in pytest's configuration: a number of seconds was expected") from None

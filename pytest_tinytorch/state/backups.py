@@ -1,0 +1,128 @@
+"""Backups of working copies in `.tito/backups/`, and of the whole state beside `.tito/`.
+
+A backup is a plain copy under a name that says what and when: `03_layers_20251116_143000.py`, `.tito_backup_20251116/`.
+Deleting one is never a fault.
+"""
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from pytest_tinytorch.course.curriculum import Module
+from pytest_tinytorch.workspace.layout import Workspace
+from tinytorch import files
+from tinytorch.errors import StateError
+
+KEPT_PER_MODULE = 10
+KEPT_AGE = timedelta(days=30)
+KEPT_WHOLE = 5
+
+_STAMP = "%Y%m%d_%H%M%S"
+_WHOLE_NAME = re.compile(r"\.tito_backup_\d{8}(?:_\d{6}(?:_\d+)?)?")
+_NAME = re.compile(r"(?P<folder>\d\d_\w+?)_(?P<stamp>\d{8}_\d{6})(?:_(?P<extra>\d+))?\.(?P<format>py|ipynb)")
+
+
+@dataclass(frozen=True)
+class Backup:
+    """One saved working copy."""
+
+    path: Path
+    folder: str  # 03_layers
+    made: datetime
+    extra: int  # counts the backups of one second
+
+    @property
+    def order(self) -> tuple[datetime, int, str]:
+        return self.made, self.extra, self.path.suffix
+
+
+def backups_of(workspace: Workspace, module: Module | None = None) -> list[Backup]:
+    """The backups of a module, or of all, newest first. Files of other names are nobody's backups."""
+    found = []
+    for path in (workspace.tito / "backups").glob("*"):
+        match = _NAME.fullmatch(path.name)
+        if not match or (module and match["folder"] != module.folder):
+            continue
+        try:
+            made = datetime.strptime(match["stamp"], _STAMP)
+        except ValueError:  # digits that are no date: not one of ours
+            continue
+        found.append(Backup(path, match["folder"], made, int(match["extra"] or 0)))
+    return sorted(found, key=lambda backup: backup.order, reverse=True)
+
+
+def back_up(workspace: Workspace, module: Module, forms: Iterable[tuple[str, bytes]]) -> list[Path]:
+    """Save what a module's working copy holds, given as (suffix, content) of each form, then prune old backups.
+
+    All forms of one backup get one name. Returns the paths written.
+    """
+    folder = workspace.tito / "backups"
+    stamp = datetime.now().strftime(_STAMP)
+    with workspace.store.locked(), workspace.store.writing("backups"):
+        taken = {path.stem for path in folder.glob(f"{module.folder}_{stamp}*")}
+        name = f"{module.folder}_{stamp}"
+        extra = 0
+        while name in taken:
+            extra += 1
+            name = f"{module.folder}_{stamp}_{extra}"
+        written = []
+        for suffix, data in forms:
+            written.append(folder / f"{name}{suffix}")
+            files.write_atomic(written[-1], data)
+        prune(workspace, module)
+    return written
+
+
+def back_up_working_copy(workspace: Workspace, module: Module) -> list[Path]:
+    """Save every form of the module's working copy, as it is on the disk."""
+    return back_up(workspace, module, [(path.suffix, path.read_bytes()) for path in workspace.existing_forms(module)])
+
+
+def prune(workspace: Workspace, module: Module) -> list[Path]:
+    """Delete the backups of a module beyond the newest ten that are older than thirty days; returns them."""
+    oldest = datetime.now() - KEPT_AGE
+    stale = [backup.path for backup in backups_of(workspace, module)[KEPT_PER_MODULE:] if backup.made < oldest]
+    for path in stale:
+        path.unlink(missing_ok=True)
+    return stale
+
+
+def whole_backups(workspace: Workspace) -> list[Path]:
+    """The backups of the whole state, newest first. Folders of other names are nobody's backups."""
+    folders = [path for path in workspace.root.glob(".tito_backup_*") if _WHOLE_NAME.fullmatch(path.name)]
+    return sorted((path for path in folders if (path / ".tito").is_dir()), reverse=True)
+
+
+def back_up_state(workspace: Workspace) -> Path:
+    """Copy the whole of `.tito/` to `.tito_backup_YYYYMMDD/.tito/` beside it, and keep the newest five such copies."""
+    with workspace.store.locked():
+        for unfinished in workspace.root.glob(f".tito_backup_*{files.TEMPORARY_SUFFIX}"):  # a killed process left it
+            shutil.rmtree(unfinished)
+        today = datetime.now()
+        day = f".tito_backup_{today:%Y%m%d}"
+        # not the day's first name again after it was deleted: backups are sorted by their names
+        first = not any(workspace.root.glob(f"{day}*"))
+        target = workspace.root / (day if first else f".tito_backup_{today:{_STAMP}}")
+        extra = 0
+        while target.exists():
+            extra += 1
+            target = workspace.root / f".tito_backup_{today:{_STAMP}}_{extra}"
+        unfinished = target.with_name(f"{target.name}{files.TEMPORARY_SUFFIX}")
+        try:
+            shutil.copytree(workspace.tito, unfinished / ".tito", ignore=_not_state)
+            unfinished.rename(target)
+        except OSError as error:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise StateError(f"The state can't be backed up to {target}: {error}. Nothing was changed.") from error
+        others = [path for path in whole_backups(workspace) if path != target]  # also if the clock ran backwards
+        for stale in others[KEPT_WHOLE - 1 :]:
+            shutil.rmtree(stale)
+    return target
+
+
+def _not_state(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if name == "lock" or name.endswith(files.TEMPORARY_SUFFIX) or name.startswith(".tito")]

@@ -1,0 +1,82 @@
+"""Preferences in `.tito/config.json`: what there is to choose, and what is chosen."""
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pytest_tinytorch.course.curriculum import UnknownName
+from pytest_tinytorch.state.store import State, Store, line_of
+from tinytorch.errors import ConfigError
+
+FILE = "config.json"
+
+
+@dataclass(frozen=True)
+class Preference:
+    """One documented key."""
+
+    name: str
+    values: tuple[str, ...]  # the first is the default
+    help: str
+
+
+PREFERENCES = (Preference("logo_theme", ("standard", "minimal", "none"), "the logo above `tito status` on a terminal"),)
+
+
+def preference(name: str) -> Preference:
+    """Raises: UnknownName with the nearest key."""
+    for known in PREFERENCES:
+        if known.name == name:
+            return known
+    raise UnknownName(f"There is no preference {name!r}.{nearest(name)} See them with: tito config list")
+
+
+def nearest(name: str) -> str:
+    """A sentence that names the key that was probably meant, or nothing."""
+    near = difflib.get_close_matches(name, [known.name for known in PREFERENCES], n=1)
+    return f" Did you mean {near[0]}?" if near else ""
+
+
+def chosen(store: Store, name: str) -> str:
+    """What is chosen for a key, or its default.
+
+    Raises: ConfigError if `config.json` holds a value that there isn't.
+    """
+    known = preference(name)
+    value = store.read(FILE).get(name, known.values[0])
+    if value not in known.values:
+        line = line_of((store.tito / FILE).read_text("utf-8"), name)
+        raise ConfigError(
+            f"{store.tito / FILE}:{line}: {name} is {value!r}, and {_choices(known.values)} was expected. "
+            f"Choose one with: tito config set {name} {known.values[0]}"
+        )
+    return str(value)
+
+
+def choose(store: Store, name: str, value: str) -> None:
+    """Choose a value for a key.
+
+    Raises: ConfigError if there is no such value.
+    """
+    known = preference(name)
+    if value not in known.values:
+        near = difflib.get_close_matches(value, known.values, n=1)
+        raise UnknownName(
+            f"{name} can't be {value!r}: {_choices(known.values)} was expected.{f' Did you mean {near[0]}?' if near else ''}"
+        )
+
+    def change(config: State) -> None:
+        config[name] = value
+
+    store.update(FILE, change)
+
+
+def oddities(store: Store) -> list[str]:
+    """Keys that mean nothing: kept, and worth a look."""
+    known = {preference.name for preference in PREFERENCES}
+    return [f"{FILE}: unknown key {key!r}.{nearest(key)}" for key in store.read(FILE) if key not in known]
+
+
+def _choices(values: Sequence[str]) -> str:
+    return f"one of {', '.join(values)}"

@@ -1,0 +1,30 @@
+"""What the student started from, and what differs from it now."""
+from __future__ import annotations
+
+from pytest_tinytorch.course.curriculum import Milestone, Module
+from pytest_tinytorch.workspace.layout import Workspace
+from tinytorch import files
+
+_NOT_TESTS = ("__pycache__", ".pytest_cache")
+
+
+def differing(workspace: Workspace, part: Module | Milestone) -> list[str]:
+    """The test files of a module or milestone that were changed, removed or added, and added `conftest.py` above them.
+
+    Compared with the hashes in `version.json`: all files that the course put beside the tests (but its prose), and of
+    added ones those that Python reads. Paths are relative to the workspace, sorted.
+    """
+    known = {
+        path: entry.get("sha256")
+        for path, entry in workspace.store.read("version.json")["files"].items()
+        if path.startswith(f"{part.test_folder}/") and not path.endswith(".md")
+    }
+    above = [workspace.root / folder / "conftest.py" for folder in (".", "tests", "milestones")]
+    folder = workspace.root / part.test_folder
+    beside = [path for path in folder.rglob("*.py") if not set(path.relative_to(folder).parts) & set(_NOT_TESTS)]
+    here = {
+        workspace.relative(path): files.sha256(path.read_bytes())
+        for path in (*(workspace.root / path for path in known), *beside, *above)
+        if path.is_file()
+    }
+    return sorted(path for path in known.keys() | here.keys() if known.get(path) != here.get(path))

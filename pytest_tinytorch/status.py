@@ -1,0 +1,239 @@
+"""Where the course stands: the facts, and how they read in plain text, in colour and as JSON.
+
+JSON holds absolute times only, so that two reports on the same state are equal.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pytest_tinytorch.course.curriculum import Milestone, Module, as_ranges
+from pytest_tinytorch.state import progress
+from pytest_tinytorch.workspace.layout import Workspace
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+DONE, OPEN, LOCKED, PLANNED, ELSEWHERE = "done", "open", "locked", "planned", "recorded elsewhere"
+PLANNED_MEANS = "not in this version of the course"
+_MARKS = {DONE: "[x]", OPEN: "[ ]", LOCKED: "[-]", PLANNED: "[-]", ELSEWHERE: "[?]"}
+_STYLES = {DONE: "green", OPEN: "bold", LOCKED: "dim", PLANNED: "dim", ELSEWHERE: "yellow"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One module or milestone in the lists."""
+
+    part: Module | Milestone
+    state: str  # done, open, locked, planned or recorded elsewhere
+    missing: tuple[str, ...]  # module numbers that it still needs
+    date: str | None
+    note: str = ""  # "completed with edited tests"
+    last_run: str = ""  # outcome of the last whole run of its tests
+    attempts: int = 0
+
+    @property
+    def line(self) -> str:
+        """The row in a list, with what there is to say about it."""
+        said = [self.note] if self.note else []
+        if isinstance(self.part, Milestone) and self.state != DONE:
+            if self.missing:
+                said.append(f"Ready after module{'s' if len(self.missing) > 1 else ''} {as_ranges(self.missing)}")
+            elif self.state == OPEN:
+                said.append("Ready")
+        elif self.state == LOCKED:
+            said.append(f"needs {as_ranges(self.missing)}")
+        if self.state == PLANNED:
+            said.append(PLANNED_MEANS)
+        if self.state == ELSEWHERE:
+            said.append(f"{ELSEWHERE}: no export here")
+        if self.state == OPEN and self.last_run == "failed":
+            said.append("tests failed last time")
+        return self.marked_title + "".join(f" [{text}]" for text in said)
+
+    @property
+    def marked_title(self) -> str:
+        date = f"  {self.date[:10]}" if self.date and self.state == DONE else ""
+        return f"{_MARKS[self.state]} {self.part.label}{date}"
+
+    @property
+    def dated_state(self) -> str:
+        """The state in a table: "done 2025-11-16"."""
+        return f"{self.state} {self.date[:10]}" if self.date and self.state == DONE else self.state
+
+    @property
+    def to_unlock(self) -> str:
+        """What a locked milestone waits for."""
+        s = "s" if len(self.missing) > 1 else ""
+        return f"Complete module{s} {as_ranges(self.missing)} to unlock Milestone {self.part.number}"
+
+
+@dataclass(frozen=True)
+class Status:
+    """The whole report."""
+
+    workspace: str
+    modules: tuple[Row, ...]
+    milestones: tuple[Row, ...]
+    last_activity: tuple[Module | Milestone, datetime] | None
+
+    @property
+    def done_modules(self) -> int:
+        return sum(row.state in (DONE, ELSEWHERE) for row in self.modules)
+
+    @property
+    def done_milestones(self) -> int:
+        return sum(row.state == DONE for row in self.milestones)
+
+    @property
+    def next_steps(self) -> list[str]:
+        """What to do now: milestones that are ready, then the modules to the next one, or the next module."""
+        steps = [
+            f"Run milestone {row.part.number}: tito milestone run {row.part.number}" for row in self.milestones if row.state == OPEN
+        ]
+        locked = next((row for row in self.milestones if row.missing and row.state != DONE), None)
+        if locked:
+            steps.insert(0, locked.to_unlock)
+        start = next((row for row in self.modules if row.state == OPEN), None)
+        if start:
+            steps.append(f"Work on module {start.part.label}: tito module start {start.part.number}")
+        return steps or ["Everything is done."]
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as plain data."""
+        total, milestones = len(self.modules), len(self.milestones)
+        return {
+            "workspace": self.workspace,
+            "modules_completed": self.done_modules,
+            "modules_total": total,
+            "modules_percent": _percent(self.done_modules, total),
+            "milestones_achieved": self.done_milestones,
+            "milestones_total": milestones,
+            "milestones_percent": _percent(self.done_milestones, milestones),
+            "last_activity": self.last_activity and {
+                "part": self.last_activity[0].marker, "at": self.last_activity[1].isoformat(timespec="seconds"),
+            },
+            "next_steps": self.next_steps,
+            "modules": [_row_as_json(row) for row in self.modules],
+            "milestones": [_row_as_json(row) for row in self.milestones],
+        }
+
+    @property
+    def counts(self) -> tuple[str, str]:
+        """How many modules and milestones are done, in a line each."""
+        modules, milestones = len(self.modules), len(self.milestones)
+        return (
+            f"Modules Completed: {self.done_modules}/{modules} ({_percent(self.done_modules, modules)}%)",
+            f"Milestones Achieved: {self.done_milestones}/{milestones} ({_percent(self.done_milestones, milestones)}%)",
+        )
+
+    def summary(self, now: datetime) -> list[str]:
+        """The panel's lines."""
+        lines = [*self.counts]
+        if self.last_activity:
+            part, at = self.last_activity
+            lines.append(f"Last Activity: {type(part).__name__} {part.number} ({in_words(at, now)})")
+        return [*lines, "", "Next Steps:", *(f"\N{BULLET} {step}" for step in self.next_steps)]
+
+    def plain(self, now: datetime) -> str:
+        """The report for a pipe, a file or a log."""
+        return "\n".join([
+            "TinyTorch Progress",
+            *(f"  {line}".rstrip() for line in self.summary(now)),
+            "",
+            "Module Progress:",
+            *(f"  {row.line}" for row in self.modules),
+            "",
+            "Milestone Achievements:",
+            *(f"  {row.line}" for row in self.milestones),
+        ])
+
+    def print_rich(self, console: Console, now: datetime) -> None:
+        """The report for a terminal."""
+        from rich.panel import Panel
+        from rich.text import Text
+
+        console.print(Panel(Text("\n".join(self.summary(now))), title="TinyTorch Progress", expand=False, padding=(1, 2)))
+        for title, rows in (("Module Progress:", self.modules), ("Milestone Achievements:", self.milestones)):
+            console.print(Text(f"\n{title}", style="bold"))
+            for row in rows:
+                console.print(Text(f"  {row.line}", style=_STYLES[row.state]))
+
+
+def status(workspace: Workspace) -> Status:
+    """Read where a workspace stands."""
+    course = workspace.course
+    done, milestones = workspace.store.read(progress.PROGRESS), workspace.store.read(progress.MILESTONES)
+    recorded = {module.number for module in progress.recorded(workspace, done)}
+    complete = {module.number for module in progress.complete(workspace, done)}
+    achieved = {milestone.number for milestone in progress.achieved(workspace, milestones)}
+
+    def module_row(module: Module) -> Row:
+        missing = tuple(progress.missing_needs(module, complete))
+        number = module.number
+        if number in complete:
+            state = DONE
+        elif number in recorded:
+            state = ELSEWHERE
+        elif not course.is_written(module):
+            state = PLANNED
+        else:
+            state = LOCKED if missing else OPEN
+        notes = []
+        if module.key in done.get("tests_modified", {}):
+            notes.append("completed with edited tests")
+        if module.key in done.get("forced", {}):
+            notes.append("completed without its prerequisites")
+        last_run = done.get("results", {}).get(module.key, {}).get("outcome", "")
+        return Row(module, state, missing, done["completion_dates"].get(module.key), ", ".join(notes), last_run)
+
+    def milestone_row(milestone: Milestone) -> Row:
+        missing = tuple(progress.missing_needs(milestone, complete))
+        if milestone.number in achieved:
+            state = DONE
+        elif missing:
+            state = LOCKED
+        else:
+            state = OPEN if course.is_written(milestone) else PLANNED
+        attempts = milestones.get("attempts", {}).get(milestone.number, 0)
+        return Row(milestone, state, missing, milestones["completion_dates"].get(milestone.number), attempts=attempts)
+
+    return Status(
+        str(workspace.root),
+        tuple(map(module_row, course.modules)),
+        tuple(map(milestone_row, course.milestones)),
+        progress.last_activity(workspace, done, milestones),
+    )
+
+
+def in_words(then: datetime, now: datetime) -> str:
+    """How long ago a time was; a time in the future is given as it is.
+
+    >>> in_words(datetime(2025, 11, 16, 10), datetime(2025, 11, 16, 12, 5))
+    '2 hours ago'
+    """
+    seconds = (now - then).total_seconds()
+    if seconds < -1:
+        return then.strftime("%Y-%m-%d %H:%M")
+    for unit, length in (("year", 31_557_600), ("month", 2_629_800), ("week", 604_800), ("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds >= length:
+            count = int(seconds // length)
+            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+    return "just now"
+
+
+def _percent(part: int, whole: int) -> int:
+    return round(100 * part / whole) if whole else 0
+
+
+def _row_as_json(row: Row) -> dict[str, Any]:
+    return {
+        "number": row.part.number,
+        "slug": row.part.slug,
+        "title": row.part.title,
+        "state": row.state,
+        "date": row.date,
+        "missing": list(row.missing),
+        "note": row.note,
+    } | ({"attempts": row.attempts} if isinstance(row.part, Milestone) else {"last_run": row.last_run})

@@ -1,0 +1,121 @@
+"""Makes a workspace from the course's templates, and `version.json`, which says what it was made from.
+
+What a new workspace holds is a table of paths and contents, computed first and written afterwards: nothing is written
+if a file in the way has other content, and a run that was killed is finished by running it again.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pytest_tinytorch.course import stubs
+from pytest_tinytorch.course.curriculum import Course, Module
+from pytest_tinytorch.state.store import STATE_FILES, State, empty, utc_now
+from pytest_tinytorch.workspace import convert
+from pytest_tinytorch.workspace.layout import FORMATS, Workspace
+from tinytorch import _overlay, files
+from tinytorch.errors import ConfigError, WorkspaceError
+
+LAYOUT_VERSION = "1.0"
+_LEFT_OUT = ("__pycache__", ".pytest_cache", ".ipynb_checkpoints")
+
+
+def course_files(course: Course, format: str) -> dict[str, bytes]:
+    """Path to content of everything that the course puts into a workspace, with stubs in place of solutions."""
+    if format not in FORMATS:
+        raise ConfigError(f"There is no format {format!r}: a working copy is one of {', '.join(FORMATS)}")
+    sources = {".gitignore": "gitignore", "README.md": "README.md", "pyproject.toml": "pyproject.toml"}
+    try:
+        found = {path: (course.folder / "workspace" / source).read_bytes() for path, source in sources.items()}
+    except OSError as error:
+        raise ConfigError(f"{course.folder} is no course: {error.strerror} ({error.filename})") from error
+    for module in course.modules:
+        if course.is_written(module):
+            found |= _folder(course.folder, course.source(module).parent, leave_out=course.source(module))
+            found[f"modules/{module.folder}/{module.folder}.{format}"] = stub_file(course, module, format)
+            found |= _folder(course.folder, course.folder / module.test_folder)
+    for milestone in course.milestones:
+        found |= _folder(course.folder, course.folder / milestone.test_folder)
+    return found
+
+
+def stub_file(course: Course, module: Module, format: str) -> bytes:
+    """A module as a student first sees it, as a notebook or a percent script."""
+    text = stubs.stub(course.source(module).read_text("utf-8"), str(course.source(module)))
+    return (text if format == "py" else convert.to_notebook(text)).encode("utf-8")
+
+
+def _folder(course: Path, folder: Path, leave_out: Path | None = None) -> dict[str, bytes]:
+    return {
+        path.relative_to(course).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path != leave_out and not set(path.parts) & set(_LEFT_OUT)
+    }
+
+
+def create(root: Path, course: Course, *, format: str = "ipynb") -> Workspace:
+    """Make a workspace at `root`, or finish one.
+
+    Raises: WorkspaceError, and changes nothing, if `root` lies inside a workspace or is a file, or if a file in it
+        has other content than the course would put there.
+    """
+    root = _overlay.named_folder(str(root)).resolve()  # `..` and links, before asking what lies above
+    if root.exists() and not root.is_dir():
+        raise WorkspaceError(f"{root} is a file. Name a folder for the workspace, which may be new.")
+    if outer := _overlay.workspace_above(root.parent):
+        raise WorkspaceError(
+            f"{root} lies inside the workspace {outer}, and commands would not know which of the two you mean. "
+            "Choose a folder outside of it."
+        )
+    workspace = Workspace(root, course)
+    contents = course_files(course, format)
+    in_the_way = [path for path, data in contents.items() if not _is_free(root / path, data)]
+    if workspace.tito.exists() and not workspace.tito.is_dir():
+        in_the_way.append(".tito")
+    if in_the_way:
+        listed = "\n".join(f"  {path}" for path in in_the_way)
+        raise WorkspaceError(
+            f"{root} has files with other content than the course would put there:\n{listed}\n"
+            "Nothing was changed. Choose another folder, or move these away first."
+        )
+    try:
+        for path, data in contents.items():
+            if not (root / path).exists():
+                files.write_atomic(root / path, data)
+        with workspace.store.locked():
+            for path, data in contents.items():
+                files.write_atomic(workspace.pristine / path, data)
+            for name in STATE_FILES:
+                if not (workspace.tito / name).exists():
+                    workspace.store.write(name, versions(course, contents) if name == "version.json" else empty(name))
+            (workspace.tito / "backups").mkdir(exist_ok=True)
+    except OSError as error:
+        raise WorkspaceError(
+            f"The workspace can't be written: {error}. Make room or choose another folder, then run tito init again; "
+            "it goes on where it stopped."
+        ) from error
+    return workspace
+
+
+def _is_free(path: Path, data: bytes) -> bool:
+    try:
+        return path.read_bytes() == data
+    except FileNotFoundError:
+        return not path.is_symlink()  # a link to nowhere: writing would fill its other end
+    except OSError:  # a folder, below a file, or not ours to read
+        return False
+
+
+def versions(course: Course, contents: Mapping[str, bytes]) -> State:
+    """A `version.json` that says: these files, as this version of the course has them."""
+    made = utc_now()
+    return {
+        "workspace_version": LAYOUT_VERSION,
+        "template_version": course.version,
+        "created": made,
+        "last_updated": made,
+        "files": {
+            path: {"version": course.version, "modified_by_student": False, "sha256": files.sha256(data)}
+            for path, data in sorted(contents.items())
+        },
+    }

@@ -1,0 +1,86 @@
+"""Does the working copy run from top to bottom in a fresh kernel? nbval answers, in a process of its own.
+
+nbval runs on a temporary copy without outputs, on the environment's own kernel, with `--nbval-lax`: cells must run,
+what they print may differ. A percent script is run as a script. The student's other modules come from the staging
+folder and the exports, as in the tests.
+"""
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from xml.etree import ElementTree
+
+from pytest_tinytorch.workspace.layout import WorkingCopy, Workspace
+from tinytorch import _overlay
+
+CELL_LIMIT = 300  # seconds for one cell
+RUN_LIMIT = 1800  # seconds for the whole
+
+
+def fault(workspace: Workspace, copy: WorkingCopy, staging: Path) -> str | None:
+    """What goes wrong when the working copy is run from top to bottom, or None."""
+    environment = os.environ | {
+        _overlay.WORKSPACE_VARIABLE: str(workspace.root),
+        _overlay.STAGING_VARIABLE: str(staging),
+        "PYTHONIOENCODING": "utf-8",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "PYTEST_ADDOPTS": "",
+        "MPLBACKEND": "Agg",
+    }
+    run = _run_script if copy.path.suffix == ".py" else _run_notebook
+    try:
+        return run(workspace, copy, environment)
+    except subprocess.TimeoutExpired:
+        return f"{workspace.relative(copy.path)} does not run to its end within {RUN_LIMIT // 60} minutes: does a cell loop?"
+
+
+def _run_script(workspace: Workspace, copy: WorkingCopy, environment: dict[str, str]) -> str | None:
+    with tempfile.TemporaryDirectory(prefix="tinytorch-check-") as folder:
+        script = Path(folder) / copy.path.name
+        script.write_bytes(copy.data)
+        done = subprocess.run(
+            [sys.executable, str(script)], cwd=copy.path.parent, env=environment, stdin=subprocess.DEVNULL,
+            capture_output=True, encoding="utf-8", errors="replace", timeout=RUN_LIMIT, check=False,
+        )
+    if done.returncode == 0:
+        return None
+    # the traceback, with the student's file in the place of the copy that ran
+    shown = "\n".join(done.stderr.replace(str(script), workspace.relative(copy.path)).strip().splitlines()[-12:])
+    return f"{workspace.relative(copy.path)} does not run from top to bottom (exit status {done.returncode}):\n{shown}"
+
+
+def _run_notebook(workspace: Workspace, copy: WorkingCopy, environment: dict[str, str]) -> str | None:
+    with tempfile.TemporaryDirectory(prefix="tinytorch-check-") as folder:
+        notebook, report = Path(folder) / copy.path.name, Path(folder) / "report.xml"
+        notebook.write_text(_without_outputs(copy.data), "utf-8")
+        done = subprocess.run(
+            [
+                sys.executable, "-m", "pytest", "-p", "nbval.plugin", "--nbval-lax", "--nbval-current-env",
+                f"--nbval-cell-timeout={CELL_LIMIT}", "-x", "-q", "-p", "no:cacheprovider", f"--junitxml={report}",
+                f"--rootdir={folder}", f"--confcutdir={folder}", "-c", os.devnull, str(notebook),
+            ],
+            cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", errors="replace",
+            timeout=RUN_LIMIT, check=False,
+        )
+        if done.returncode == 0:
+            return None
+        cases = ElementTree.parse(report).iter("testcase") if report.is_file() else ()
+        for case in cases:
+            for failure in (*case.iter("failure"), *case.iter("error")):
+                return f"{workspace.relative(copy.path)} does not run from top to bottom:\n{(failure.text or '').strip()}"
+    return (
+        f"{workspace.relative(copy.path)} can't be checked: nbval ended with status {done.returncode}.\n"
+        f"{(done.stdout + done.stderr).strip()[-2000:]}"
+    )
+
+
+def _without_outputs(data: bytes) -> str:
+    notebook = json.loads(data.decode("utf-8-sig"))
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            cell["outputs"], cell["execution_count"] = [], None
+    return json.dumps(notebook)

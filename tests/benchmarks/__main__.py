@@ -1,0 +1,158 @@
+"""`make bench`: measures, writes docs/performance.json, and makes docs/performance.md from it."""
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+from pytest_tinytorch.course.curriculum import Course, load
+from pytest_tinytorch.state.progress import record_completion
+from pytest_tinytorch.workspace.convert import to_notebook
+from pytest_tinytorch.workspace.create import create
+from pytest_tinytorch.workspace.export import write_export
+from pytest_tinytorch.workspace.layout import Workspace
+from tests.benchmarks.pairs import Command, Ratio, compare
+
+DOCS = Path(__file__).parents[2] / "docs"
+PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:nbval")
+SMALL_TEST = "def test_{n}():\n    assert sum(range({n})) == {n} * ({n} - 1) // 2\n\n"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    what: str
+    target: float
+    against: str
+    measure: Callable[[Path, int], Ratio]
+
+
+def small_session(folder: Path, pairs: int, *, in_workspace: bool) -> Ratio:
+    root = folder / "small"
+    if in_workspace:
+        create(root, load())
+    root.mkdir(exist_ok=True)
+    tests = root / "test_small.py"
+    tests.write_text("".join(SMALL_TEST.format(n=n) for n in range(1, 61)), "utf-8")
+    plain = (*PYTEST, "-p", "no:random_order", str(tests))
+    return compare(Command(plain, root, {}), Command((*plain, "-p", "no:tinytorch"), root, {}), pairs)
+
+
+def solved_workspace(folder: Path, format: str) -> Workspace:
+    """A workspace with module 01 solved and complete."""
+    course: Course = load()
+    workspace = create(folder / f"solved-{format}", course, format=format)
+    module = course.module("01")
+    source = course.source(module).read_text("utf-8")
+    path = workspace.existing_forms(module)[0]
+    path.write_text(source if format == "py" else to_notebook(source), "utf-8")
+    write_export(workspace, workspace.working_copy(module))
+    record_completion(workspace.store, module)
+    return workspace
+
+
+def status(folder: Path, pairs: int) -> Ratio:
+    workspace = solved_workspace(folder, "ipynb")
+    tito = shutil.which("tito", path=str(Path(sys.executable).parent))
+    assert tito, "tito is not installed beside this Python"
+    return compare(
+        Command((tito, "module", "status"), workspace.root, {}),
+        Command((sys.executable, "-c", "import rich.console"), workspace.root, {}), pairs,
+    )
+
+
+def pytest_status(folder: Path, pairs: int) -> Ratio:
+    workspace = solved_workspace(folder, "ipynb")
+    return compare(
+        Command((sys.executable, "-m", "pytest", "--tito-status"), workspace.root, {}),
+        Command((sys.executable, "-m", "pytest", "--version", "--version"), workspace.root, {}), pairs,
+    )
+
+
+def save_to_verdict(folder: Path, pairs: int, *, format: str) -> Ratio:
+    workspace = solved_workspace(folder, format)
+    bare = {"PYTHONPATH": str(Path(__file__).parent)}
+    return compare(
+        Command((sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "module01"), workspace.root, {}),
+        Command((*PYTEST, "-p", "no:tinytorch", "-p", "bare", "tests/01_tensor"), workspace.root, bare), pairs,
+    )
+
+
+ROWS = (
+    Row("the plugin, on a session of 60 small tests outside a workspace", 1.05, "the same session without it",
+        lambda folder, pairs: small_session(folder, pairs, in_workspace=False)),
+    Row("the plugin, on a session of 60 small tests inside a workspace", 1.05, "the same session without it",
+        lambda folder, pairs: small_session(folder, pairs, in_workspace=True)),
+    Row("`tito module status`", 1.8, "`python -c 'import rich.console'`", status),
+    Row("`pytest --tito-status`", 1.15, "`python -m pytest --version --version`", pytest_status),
+    Row("test module 01 from save to verdict, notebook", 1.3, "bare pytest on the exported package",
+        lambda folder, pairs: save_to_verdict(folder, pairs, format="ipynb")),
+    Row("test module 01 from save to verdict, Python file", 1.3, "bare pytest on the exported package",
+        lambda folder, pairs: save_to_verdict(folder, pairs, format="py")),
+)
+
+
+def table(figures: dict) -> str:
+    """docs/performance.md."""
+    lines = [
+        "# Performance",
+        "",
+        "Each figure is a ratio of two things measured in turn in one run, so that it holds on another machine: the median over",
+        "pairs, and the quartiles. `make bench` measures them again and makes this page.",
+        "",
+        f"Measured on {figures['date']}: {figures['machine']}.",
+        "",
+        "| what | against | ratio | quartiles | at most | time | holds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in figures["rows"]:
+        ratio = row["ratio"]
+        lines.append(
+            f"| {row['what']} | {row['against']} | {ratio['ratio']:.2f} | {ratio['low']:.2f} to {ratio['high']:.2f} | {row['target']:g} "
+            f"| {1000 * ratio['seconds']:.0f} ms against {1000 * ratio['base']:.0f} ms | {'yes' if ratio['ratio'] <= row['target'] else 'no'} |"
+        )
+    return "\n".join([
+        *lines, "",
+        "nbval is blocked on both sides (`-p no:nbval`), as a workspace's own configuration does. A pytest session that does not",
+        "block it imports it, being a plugin by entry point; the notebook check loads it in a process of its own.", "",
+    ])
+
+
+def machine() -> str:
+    return (
+        f"{platform.system()} on {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
+        f"pytest {version('pytest')}, NumPy {version('numpy')}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--pairs", type=int, default=15, help="runs of each command (default: 15)")
+    parser.add_argument("--only", default="", help="measure only the rows that contain this text, and write nothing")
+    options = parser.parse_args()
+    measured = []
+    for row in ROWS:
+        if options.only in row.what:
+            with tempfile.TemporaryDirectory() as folder:
+                ratio = row.measure(Path(folder), options.pairs)
+            print(f"{ratio.ratio:6.2f} (at most {row.target:g})  {row.what}  [{1000 * ratio.seconds:.0f} ms]", flush=True)
+            measured.append({"what": row.what, "against": row.against, "target": row.target, "ratio": asdict(ratio)})
+    if not options.only:
+        figures = {"date": date.today().isoformat(), "machine": machine(), "rows": measured}
+        DOCS.mkdir(exist_ok=True)
+        (DOCS / "performance.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+        (DOCS / "performance.md").write_text(table(figures), "utf-8")
+
+
+if __name__ == "__main__":
+    main()

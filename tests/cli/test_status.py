@@ -1,0 +1,150 @@
+"""`tito status`, `tito module list|status|view`, `tito milestone list|status|info`."""
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from pytest_tinytorch.course.curriculum import read_course
+from tests.cli.conftest import TEMPLATES, Tito
+from tests.plugin.conftest import Student
+
+
+@pytest.fixture
+def seven_of_twenty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The seeds' student: modules 01 to 07 and milestone 03 are done, the last of them two hours ago."""
+    root = tmp_path / "workspace"
+    (root / ".tito" / "backups").mkdir(parents=True)
+    course = read_course(TEMPLATES)
+    now = datetime.now()
+    dates = {str(n): (now - timedelta(hours=16 - 2 * n, minutes=5)).isoformat(timespec="seconds") for n in range(1, 8)}
+    then = (now - timedelta(days=1)).isoformat(timespec="seconds")
+    state = {
+        "progress.json": {"version": "1.0", "completed_modules": [1, 2, 3, 4, 5, 6, 7], "completion_dates": dates},
+        "milestones.json": {"version": "1.0", "completed_milestones": ["03"], "completion_dates": {"03": then}},
+        "config.json": {"logo_theme": "standard"},
+        "version.json": {"workspace_version": "1.0", "template_version": "1.0.0", "files": {}},
+    }
+    for name, content in state.items():
+        (root / ".tito" / name).write_text(json.dumps(content), "utf-8")
+    for module in course.modules[:7]:
+        (root / module.export_path).parent.mkdir(parents=True, exist_ok=True)
+        (root / module.export_path).touch()
+    monkeypatch.chdir(root)
+    return root
+
+
+SEED = """\
+TinyTorch Progress
+Modules Completed: 7/20 (35%)
+Milestones Achieved: 1/6 (17%)
+Last Activity: Module 07 (2 hours ago)
+Next Steps:
+\N{BULLET} Complete modules 08-09 to unlock Milestone 04
+Module Progress:
+01 Tensor
+02 Activations
+03 Layers
+04 Losses
+05 DataLoader
+06 Autograd
+07 Optimizers
+08 Training
+09 Convolutions
+10 Tokenization
+Milestone Achievements:
+03 - MLP Revival (1986)
+04 - CNN Revolution (1998) [Ready after modules 08-09]
+05 - Transformer Era (2017)
+06 - MLPerf (2018)
+"""
+
+
+@pytest.mark.parametrize("command", [["status"], ["module", "status"]], ids="-".join)
+def test_the_panel_of_the_seed(seven_of_twenty: Path, tito: Tito, command: list[str]):
+    answer = tito(*command)
+    rest = answer.out
+    for line in SEED.splitlines():  # every line of it, in its order
+        _, found, rest = rest.partition(line)
+        assert found, f"{line!r} is not in:\n{answer.out}"
+    marks = {line[:5] for line in answer.out.splitlines() if line[6:8].isdigit() and int(line[6:8]) <= 7 and "-" not in line[8:10]}
+    assert marks == {"  [x]"}
+
+
+def test_milestone_status_at_one_of_six(seven_of_twenty: Path, tito: Tito):
+    answer = tito("milestone", "status")
+    assert "Milestones Achieved: 1/6 (17%)" in answer.out
+    assert "Complete modules 08-09 to unlock Milestone 04" in answer.out
+    assert "Complete modules 08, 10-13 to unlock Milestone 05" in answer.out
+    data = json.loads(tito("milestone", "status", "--json").out)
+    assert (data["milestones_achieved"], data["milestones_total"], data["milestones_percent"]) == (1, 6, 17)
+    assert data["milestones"][3]["missing"] == ["08", "09"]
+
+
+def test_module_status_is_what_pytest_prints(student: Student, tito: Tito):
+    plain, data = student.pytest("--tito-status"), student.pytest("--tito-status", "--tito-format", "json")
+    assert tito("module", "status").out == plain.stdout
+    assert tito("module", "status", "--json").out == data.stdout
+
+
+def test_module_list_shows_every_module_and_what_is_planned(student: Student, tito: Tito):
+    rows = tito("module", "list").out.splitlines()
+    assert [row.split()[:3] for row in rows[1:]] == [
+        ["01", "Tensor", "open"], ["02", "Activations", "locked"], ["03", "Layers", "planned"],
+    ]  # fmt: skip
+    data = json.loads(tito("module", "list", "--json").out)
+    assert [(row["number"], row["needs"], row["state"]) for row in data] == [
+        ("01", [], "open"), ("02", ["01"], "locked"), ("03", ["01", "02"], "planned"),
+    ]  # fmt: skip
+
+
+def test_module_list_shows_the_completion_date(student: Student, tito: Tito, done: None):
+    assert "done 2025-11-16" in tito("module", "list").out
+
+
+@pytest.fixture
+def done(student: Student) -> None:
+    """Module 01 was completed."""
+    path = student.root / ".tito" / "progress.json"
+    progress = json.loads(path.read_text("utf-8"))
+    progress |= {"completed_modules": [1], "completion_dates": {"1": "2025-11-16T10:00:00"}}
+    path.write_text(json.dumps(progress), "utf-8")
+    student.export().parent.mkdir(parents=True)
+    student.export().touch()
+
+
+def test_view_shows_goal_exercises_tests_state_and_paths(student: Student, tito: Tito):
+    said = tito("module", "view", "tensor").out
+    for text in ("Numbers", "double", "return twice x", "State:   open", "4 in tests/01_tensor", "modules/01_tensor/01_tensor.py",
+                 "tinytorch/core/tensor.py (missing)"):
+        assert text in said
+    data = json.loads(tito("module", "view", "tensor", "--json").out)
+    assert data["exercises"] == [
+        {"name": "double", "points": 2, "task": "return twice x"}, {"name": "root", "points": 1, "task": "return the square root of x"},
+    ]
+    assert data["tests"] == 4 and data["last_run"] is None and data["working_copy"] == ["modules/01_tensor/01_tensor.py"]
+
+
+def test_view_shows_what_failed_last_time(student: Student, tito: Tito):
+    assert student.pytest("-m", "module01").returncode == 1
+    said = tito("module", "view", "1").out
+    assert "Last run: failed" in said and "failed: tests/01_tensor/test_root.py::test_root" in said
+
+
+def test_view_of_a_module_that_is_not_written(student: Student, tito: Tito):
+    said = tito("module", "view", "3")
+    assert said.status == 0 and "State:   planned (needs 01-02)" in said.out and "exercise" not in said.out
+
+
+def test_milestone_info(student: Student, tito: Tito):
+    said = tito("milestone", "info", "perceptron").out
+    assert "Milestone 01 - Perceptron (1958)" in said and "Complete modules 01-02 to unlock Milestone 01" in said
+    data = json.loads(tito("milestone", "info", "01", "--json").out)
+    assert data["missing"] == ["01", "02"] and data["attempts"] == 0
+
+
+def test_milestone_list(student: Student, tito: Tito):
+    assert tito("milestone", "list").out.splitlines()[1].split() == ["01", "-", "Perceptron", "(1958)", "locked", "01-02", "The", "first"]
+    assert json.loads(tito("milestone", "list", "--json").out)[0]["needs"] == ["01", "02"]

@@ -1,0 +1,211 @@
+"""Someone who reads a page and does what it says, in a folder of their own."""
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from pytest_tinytorch.course import curriculum, stubs
+from pytest_tinytorch.course.curriculum import Module
+from pytest_tinytorch.workspace import convert
+from pytest_tinytorch.workspace.create import create
+from pytest_tinytorch.workspace.layout import Workspace
+from tests.course.catalogue import mistakes
+from tests.course.source import read
+from tests.docs.page import Action, Command, Mismatch, alignment
+
+COURSE = curriculum.load()
+LIMIT = 120  # seconds for one command
+_OURS = ("PYTEST_", "TINYTORCH_", "TITO_", "COV_")
+
+
+class WrongPage(AssertionError):
+    """The page says something else than what happens."""
+
+
+class Reader:
+    """Types a page's commands one after another."""
+
+    def __init__(self, home: Path, name: str) -> None:
+        self.home = self.folder = home
+        self.name = name  # of the page, for messages
+        self.status = 0
+        self.status_is_told = True  # whether the page says what the last command's exit status was
+        self.typed: str | None = None  # what the next command is answered
+        self.variables: dict[str, str] = {}
+        self.last = ""
+        self.wrong: list[str] = []  # where a page shows something else than what was printed
+        self.corrections: dict[int, str] = {}  # by line of the page: what differs only in its numbers
+
+    def follow(self, steps: list[Command | Action]) -> None:
+        for step in steps:
+            if isinstance(step, Action):
+                self.act(step)
+            else:
+                self.run(step)
+        self._expect_success()
+
+    # --- commands ------------------------------------------------------------------------------------------------
+
+    def run(self, command: Command) -> None:
+        where = f"{self.name}:{command.line}: $ {command.text}"
+        if command.text == "echo $?":
+            output, self.status_is_told = f"{self.status}\n", True
+        else:
+            self._expect_success()
+            own = {"cd": self.changed_folder, "export": self.set_variable}
+            word, _, rest = command.text.partition(" ")
+            output = own[word](rest) if word in own else self.output(command.text)
+            self.status_is_told, self.last = False, f"{where}\n{output}"
+        real = output.splitlines()
+        try:
+            alignment(command.output, real)
+        except Mismatch as mismatch:
+            try:
+                lines = alignment(command.output, real, numbers=False)
+            except Mismatch:
+                lines = {}
+            self.corrections |= {command.line + 1 + shown: real[there] for shown, there in lines.items() if "..." not in command.output[shown]}
+            self.wrong.append(f"{where}\n{mismatch}\n--- the page shows\n" + "\n".join(command.output) + f"\n--- the command printed\n{output}")
+
+    def _expect_success(self) -> None:
+        if self.status and not self.status_is_told:
+            raise WrongPage(f"exit status {self.status}, and the page says nothing of it (`$ echo $?`):\n{self.last}")
+
+    def changed_folder(self, name: str) -> str:
+        self.folder = (self.folder / name).resolve()
+        if not self.folder.is_relative_to(self.home) or not self.folder.is_dir():
+            raise WrongPage(f"{self.name}: cd {name} leads nowhere")
+        self.status = 0
+        return ""
+
+    def set_variable(self, text: str) -> str:
+        name, _, value = text.partition("=")
+        self.variables[name] = value.replace("$PWD", str(self.folder))
+        self.status = 0
+        return ""
+
+    def output(self, text: str) -> str:
+        """What a command prints, standard error included."""
+        if "YYYYMMDD" in text:
+            newest = max(path.name for path in self.folder.glob(".tito_backup_*"))
+            text = text.replace(".tito_backup_YYYYMMDD", newest)
+        typed, self.typed = self.typed, None
+        if typed is not None:
+            return self._answered(text, typed)
+        done = subprocess.run(
+            ["bash", "-c", text], cwd=self.folder, env=self.environment(), stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", timeout=LIMIT, check=False,
+        )
+        self.status = done.returncode
+        return done.stdout
+
+    def _answered(self, text: str, typed: str | None) -> str:
+        """What a command prints that asks a question on a terminal."""
+        import pty
+
+        ours, theirs = pty.openpty()
+        with subprocess.Popen(
+            ["bash", "-c", text], cwd=self.folder, env=self.environment(), stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True
+        ) as process:
+            os.close(theirs)
+            printed = b""
+            while True:
+                try:
+                    data = os.read(ours, 4096)
+                except OSError:  # Linux's way of saying that nobody holds the other end any more
+                    break
+                if not data:
+                    break
+                printed += data
+                if typed is not None and printed.endswith(b": "):  # it has asked
+                    os.write(ours, f"{typed}\n".encode())
+                    typed = None
+            self.status = process.wait(timeout=LIMIT)
+        os.close(ours)
+        return printed.decode("utf-8").replace("\r\n", "\n")
+
+    def environment(self) -> dict[str, str]:
+        ours = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{ours['PATH']}"
+        plain = {"NO_COLOR": "1", "COLUMNS": "100", "TERM": "dumb", "PYTHONDONTWRITEBYTECODE": "1"}
+        return ours | plain | {"PATH": path, "HOME": str(self.home)} | self.variables
+
+    # --- what happens between two blocks ---------------------------------------------------------------------------
+
+    def act(self, action: Action) -> None:
+        verb, *words = action.words
+        verbs: dict[str, Callable[..., None]] = {
+            "workspace": self.make_workspace,
+            "beside": self.make_workspace_beside,
+            "solve": self.solve,
+            "begin": self.begin,
+            "mistake": self.make_mistake,
+            "complete": self.complete,
+            "replace": self.replace,
+            "type": self.answer,
+            "write": lambda path: self.write(path, action.body),
+        }
+        verbs[verb](*words)
+
+    def make_workspace(self, format: str = "py") -> None:
+        """A new workspace, and into it; the last one is left behind."""
+        folder = self.home / f"{len(list(self.home.iterdir()))}" / "my-tinytorch"
+        self.folder = create(folder, COURSE, format=format).root
+
+    def make_workspace_beside(self) -> None:
+        """Somebody else's new workspace, in the same folder as this one, and into it."""
+        self.folder = create(self.folder.parent / "theirs", COURSE, format="py").root
+
+    @property
+    def workspace(self) -> Workspace:
+        return Workspace(self.folder, COURSE)
+
+    def solve(self, *numbers: str) -> None:
+        """Write the solution of modules into their working copies."""
+        for module in map(COURSE.module, numbers):
+            self._put(module, stubs.solution(COURSE.source(module).read_text("utf-8")))
+
+    def begin(self, number: str, *exercises: str) -> None:
+        """Write the solutions of some exercises only."""
+        module = COURSE.module(number)
+        source = read(module)
+        lines = stubs.stub(source.text).splitlines()
+        solved = source.text.splitlines()
+        for block in source.blocks:
+            if block.exercise in exercises:
+                marker = next(i for i, line in enumerate(lines) if f'NotImplementedError("exercise {block.exercise}:' in line)
+                lines[marker : marker + 1] = solved[block.first - 1 : block.last]
+        self._put(module, "\n".join(lines) + "\n")
+
+    def make_mistake(self, number: str, name: str) -> None:
+        """Write one of the known mistakes into a module that is solved otherwise."""
+        module = COURSE.module(number)
+        (entry,) = [entry for entry in mistakes(module) if entry.name == name]
+        self._put(module, stubs.solution(entry.put_into(read(module))))
+
+    def _put(self, module: Module, text: str) -> None:
+        for path in self.workspace.existing_forms(module):
+            path.write_text(text if path.suffix == ".py" else convert.to_notebook(text), "utf-8")
+
+    def complete(self, *numbers: str) -> None:
+        """Solve and complete modules, without the notebook check, which takes longer than everything else."""
+        self.solve(*numbers)
+        expression = " or ".join(f"module{number}" for number in numbers)
+        printed = self.output(f"pytest -q -m '{expression}' --tito-complete -o tito_notebook_check=false")
+        if self.status:
+            raise WrongPage(f"{self.name}: modules {numbers} can't be completed:\n{printed}")
+
+    def answer(self, text: str) -> None:
+        self.typed = text
+
+    def write(self, path: str, text: str) -> None:
+        (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (self.folder / path).write_text(text, "utf-8")
+
+    def replace(self, path: str, old: str, new: str) -> None:
+        """Change the first `old` in a file to `new`."""
+        text = (self.folder / path).read_text("utf-8")
+        (self.folder / path).write_text(text.replace(old, new, 1), "utf-8")

@@ -1,0 +1,109 @@
+"""Files that survive a kill, a full disk and a second process: atomic writes, locks, hashes.
+
+The only place in the project that knows `fsync`.
+"""
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+__all__ = ["TEMPORARY_SUFFIX", "lock", "move", "sha256", "write_atomic"]
+
+TEMPORARY_SUFFIX = ".tmp"
+
+
+def sha256(data: bytes) -> str:
+    """The SHA-256 of `data`, 64 hexadecimal digits.
+
+    >>> sha256(b"")[:8]
+    'e3b0c442'
+    """
+    import hashlib  # loads OpenSSL, which most commands don't need
+
+    return hashlib.sha256(data).hexdigest()
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Put `data` at `path`, so that whoever looks sees the whole old file or the whole new one.
+
+    The data goes to a temporary file in the same folder, which is flushed to the disk and then takes the place of
+    `path`; the folder is flushed last. A kill leaves at most a temporary file behind, never half of `path`. Missing
+    parent folders are made. A link is followed: the file that it points to is replaced. Permissions stay.
+
+    Raises: OSError if the folder can't be written or the disk is full; `path` is then as it was.
+    """
+    path = Path(os.path.realpath(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name[:40]}.{os.urandom(4).hex()}{TEMPORARY_SUFFIX}")  # names end at 255 bytes
+    try:
+        with temporary.open("xb") as file:
+            _keep_permissions(path, temporary)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _flush_folder(path.parent)
+
+
+def move(source: Path, path: Path) -> None:
+    """Put the file `source` at `path`, so that whoever looks sees the old file or the new one; needs no room.
+
+    Missing parent folders are made, a link is followed, and permissions stay. From another file system, `source` is
+    copied and stays.
+    """
+    path = Path(os.path.realpath(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _keep_permissions(path, source)
+    try:
+        source.replace(path)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        write_atomic(path, source.read_bytes())
+    _flush_folder(path.parent)
+
+
+def _keep_permissions(of: Path, file: Path) -> None:
+    with suppress(FileNotFoundError):  # a new file gets the usual ones
+        file.chmod(stat.S_IMODE(of.stat().st_mode))
+
+
+def _flush_folder(folder: Path) -> None:
+    if os.name == "nt":  # Windows can't open a folder; its rename is journaled by NTFS
+        return
+    # The new file is in place, so only a failing disk is worth an error: callers say of one that nothing was changed.
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # a folder that may be written to, but not read
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems can't flush a folder
+            raise
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def lock(path: Path, *, timeout: float) -> Iterator[None]:
+    """Hold the lock file `path`: one process at a time, and again by whoever holds it already.
+
+    The operating system releases the lock when its process ends, however it ends.
+
+    Raises: TimeoutError if another process still holds it after `timeout` seconds.
+    """
+    import filelock
+
+    try:
+        with filelock.FileLock(path, timeout=timeout, is_singleton=True):
+            yield
+    except filelock.Timeout as error:
+        raise TimeoutError(f"{path} is held by another process, still after {timeout:g} seconds") from error

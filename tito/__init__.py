@@ -1,0 +1,1 @@
+"""The command line: a thin wrapper around pytest and `pytest_tinytorch`."""

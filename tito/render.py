@@ -1,0 +1,126 @@
+"""How a command's answer looks: in colour on a terminal, plain in a pipe, and as JSON.
+
+rich is imported on a terminal only; a plain answer needs nothing.
+"""
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pytest_tinytorch.status import Status
+
+
+def make_safe() -> None:
+    """Let no character that a terminal's encoding lacks end the program. (click.echo would write UTF-8 to an ASCII terminal.)"""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+def is_colourful() -> bool:
+    """Whether to draw for a person: standard output is a terminal and NO_COLOR isn't set."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def is_interactive() -> bool:
+    """Whether a question would reach a person."""
+    return sys.stdin.isatty() and sys.stdout.isatty() and not os.environ.get("TITO_NONINTERACTIVE")
+
+
+def say(text: str = "", **style: Any) -> None:
+    """Print a line, in a style (`bold=True`, `fg="green"`) if somebody sees it."""
+    print(click.style(text, **style) if style and is_colourful() else text)
+
+
+def error(text: str) -> None:
+    """Print what went wrong to standard error."""
+    print(f"Error: {text}", file=sys.stderr)
+
+
+def notice(text: str) -> None:
+    """Print to standard error, so that it stays out of JSON and pipes."""
+    print(text, file=sys.stderr)
+
+
+def data(value: object) -> None:
+    """Print plain data as JSON."""
+    print(json.dumps(value, indent=2, ensure_ascii=True))
+
+
+def panel(title: str, lines: Sequence[str]) -> None:
+    """Print lines in a frame, or indented below their title."""
+    if not is_colourful():
+        print("\n".join([title, *(f"  {line}".rstrip() for line in lines)]))
+        return
+    from rich.panel import Panel
+    from rich.text import Text
+
+    console().print(Panel(Text("\n".join(lines)), title=Text(title), expand=False, padding=(1, 2)))
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows in columns: wrapped to a terminal's width, whole in a pipe."""
+    if not is_colourful():
+        print("\n".join(aligned([headers, *rows])))
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for header in headers:
+        drawn.add_column(header)
+    for row in rows:
+        drawn.add_row(*map(Text, row))
+    console().print(drawn)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows as lines whose columns stand below each other.
+
+    >>> aligned([("a", "bc"), ("def", "g")])
+    ['a    bc', 'def  g']
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def status(report: Status, *, as_json: bool) -> None:
+    """Print where the course stands, as `pytest --tito-status` does."""
+    if as_json:
+        data(report.as_json())
+    elif is_colourful():
+        report.print_rich(console(), datetime.now())
+    else:
+        print(report.plain(datetime.now()))
+
+
+def diff(lines: Sequence[str]) -> None:
+    """Print a unified diff."""
+    colours = {"+": "green", "-": "red", "@": "cyan"}
+    for line in lines:
+        say(line, fg=colours.get(line[:1]))
+
+
+def code(source: str) -> None:
+    """Print Python source."""
+    if not is_colourful():
+        print(source)
+        return
+    from rich.syntax import Syntax
+
+    console().print(Syntax(source, "python", background_color="default"))
+
+
+def console() -> Console:
+    from rich.console import Console
+
+    return Console()
