@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 hints_key = pytest.StashKey[list[str]]()
 HINT_PROPERTY = "tito_hint"
+EXERCISE = "exercise "  # how a stub's NotImplementedError begins
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def _load(path: Any) -> ModuleType:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add the hints whose condition held to the report of a failure."""
+    """Add the hints whose condition held to the report of a failure, and mark one that met an empty exercise."""
     report = yield
     if report.failed and call.excinfo is not None:
         hints = list(item.stash.get(hints_key, ()))
@@ -93,4 +94,7 @@ def pytest_runtest_makereport(
             report.sections.append(("hint", text))
             for properties in (report.user_properties, item.user_properties):  # the latter are what JUnit's XML gets
                 properties.append((HINT_PROPERTY, text))
+        if call.excinfo.errisinstance(NotImplementedError) and str(call.excinfo.value).startswith(EXERCISE):
+            report.longrepr = str(call.excinfo.value)
+            report.meets_empty_exercise = True  # type: ignore[attr-defined]  # travels with the report
     return report

@@ -41,12 +41,13 @@ def _alarm(seconds: float) -> Iterator[None]:
         raise TookTooLong(_message(seconds))
 
     before = signal.signal(signal.SIGALRM, on_alarm)
-    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)  # and again each second, should a bare `except:` swallow it
+    timer = signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)  # and again each second, should a bare `except:` swallow it
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_REAL, *timer)  # pytest-timeout's, say, which starts anew
 
 
 @contextmanager

@@ -24,25 +24,32 @@ class Problem:
 
 def problem_of(error: BaseException) -> Problem:
     """Tell an error of the student's code from its end to the student's line, without the machinery in between."""
-    name = type(error).__name__
-    if isinstance(error, SyntaxError):
+    name = "the module ends Python by itself: SystemExit" if isinstance(error, SystemExit) else type(error).__name__
+    if isinstance(error, SyntaxError) and error.filename:
         told = "".join(traceback.format_exception_only(error)).rstrip()
         return Problem(f"{error.filename}:{error.lineno}: {name}: {error.msg}\n\n{told}")
-    if isinstance(error, SystemExit):
-        name = "the module ends Python by itself: SystemExit"
+    what = ": ".join(filter(None, [name, _text(error)]))
     frames = _own_frames(error.__traceback__)
-    what = f"{name}: {error}" if str(error) else name
     if not frames:
         return Problem(what)
-    last = frames[-1]
     lines = "".join(traceback.format_list(frames[-_LIMIT:])).rstrip()
-    return Problem(f"{last.filename}:{last.lineno}: {what}\n\n{lines}\n{name}: {error}")
+    return Problem(f"{frames[-1].filename}:{frames[-1].lineno}: {what}\n\n{lines}\n{what}")
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as broken:  # the student's own exception, whose __str__ is theirs too
+        return f"(its text can't be shown: {type(broken).__name__})"
 
 
 def _own_frames(tb: TracebackType | None) -> list[traceback.FrameSummary]:
-    """The frames from the first one of a staged file on."""
-    machinery = (_overlay.__file__, str(Path(__file__).parent / "session.py"), str(Path(__file__).parent / "limits.py"))
+    """The frames of the student's code and of what it called: none of the import system's, none of ours."""
+    here = Path(__file__).parent
+    machinery = {_overlay.__file__, str(here / "session.py"), str(here / "limits.py")}
     return [
         frame for frame in traceback.extract_tb(tb)
-        if frame.filename not in machinery and not frame.filename.startswith("<frozen importlib") and "importlib" not in Path(frame.filename).parts
+        if frame.filename not in machinery
+        and not frame.filename.startswith("<frozen importlib")
+        and "importlib" not in Path(frame.filename).parts
     ]

@@ -43,6 +43,8 @@ class Recorder:
         self.workspace = session.workspace
         self.phases: dict[str, dict[str, str]] = {}  # test id -> phase -> outcome
         self.failures: dict[str, pytest.TestReport] = {}
+        self.empty: set[str] = set()  # tests that met an exercise which isn't written yet
+        self._exercise_of: dict[str, str] = {}
         self.verdicts: dict[str, Verdict] = {}  # by marker
         self.completions: list[Completion] = []
         self.unrecorded: list[str] = []  # why a result could not be written
@@ -90,8 +92,20 @@ class Recorder:
         if test is None:
             return
         self.phases.setdefault(test, {})[report.when or "call"] = _outcome(report)
+        if exercise := dict(report.user_properties).get("tito_exercise"):
+            self._exercise_of[test] = str(exercise)
         if report.failed:
             self.failures.setdefault(test, report)
+        if getattr(report, "meets_empty_exercise", False):
+            self.empty.add(test)
+
+    def exercises(self, part: Module | Milestone) -> dict[str, list[str]]:
+        """Exercise to the ids of its tests that ran, in the order of the first of them."""
+        found: dict[str, list[str]] = {}
+        for test, exercise in self._exercise_of.items():
+            if test.startswith(part.test_folder + "/"):
+                found.setdefault(exercise, []).append(test)
+        return found
 
     def test_id(self, nodeid: str) -> str | None:
         """A test's id relative to the workspace, whatever pytest's root is."""

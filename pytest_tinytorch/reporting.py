@@ -108,6 +108,12 @@ class Reporting:
                 lines.append(str(error).splitlines()[0])
         return lines
 
+    def pytest_report_teststatus(self, report: pytest.CollectReport | pytest.TestReport) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+        """Count a test that met an empty exercise by itself: a new module is no screenful of failures."""
+        if getattr(report, "meets_empty_exercise", False):
+            return "not written yet", "w", ("NOT WRITTEN YET", {"yellow": True})
+        return None
+
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         for marker, verdict in self.recorder.verdicts.items():
             part = next(p for p in self.workspace.course.parts if p.marker == marker)
@@ -132,8 +138,14 @@ class Reporting:
     def _failures(self, terminal: pytest.TerminalReporter, part: Module | Milestone, verdict: Verdict) -> None:
         passed = sum(outcome == PASSED for outcome in verdict.outcomes.values())
         terminal.line(f"{passed} of {len(verdict.outcomes)} tests passed")
+        for exercise, tests in self._by_exercise(part):
+            done = sum(verdict.outcomes.get(test) == PASSED for test in tests)
+            empty = any(test in self.recorder.empty for test in tests)
+            said = "  not written yet" if empty else ""
+            terminal.line(f"  {exercise:<20} {done:>3} of {len(tests):>3}{said}", green=done == len(tests), yellow=empty)
         failures = {
-            test: report for test, report in self.recorder.failures.items() if test.startswith(part.test_folder + "/")
+            test: report for test, report in self.recorder.failures.items()
+            if test.startswith(part.test_folder + "/") and test not in self.recorder.empty
         }
         for test, report in list(failures.items())[:_SHOWN_FAILURES]:
             terminal.line(f"  failed: {test}")
@@ -141,6 +153,12 @@ class Reporting:
                 terminal.line(f"    hint: {text}", yellow=True)
         if len(failures) > _SHOWN_FAILURES:
             terminal.line(f"  and {len(failures) - _SHOWN_FAILURES} more")
+
+    def _by_exercise(self, part: Module | Milestone) -> list[tuple[str, list[str]]]:
+        """Exercises and the tests of theirs that ran, in the order of the working copy."""
+        copy, tests = self.session.plan.copies.get(part.number), self.recorder.exercises(part)
+        order = [cell.exercise for cell in copy.cells] if tests and copy and isinstance(part, Module) else []
+        return sorted(tests.items(), key=lambda pair: order.index(pair[0]) if pair[0] in order else len(order))
 
     def _completion(self, terminal: pytest.TerminalReporter, completion: Completion) -> None:
         part = completion.part

@@ -41,11 +41,11 @@ def select(
         if not course.is_written(part) or not may_select(expression, part.marker):
             continue
         folder = root / part.test_folder
-        pointed = any(argument.is_relative_to(folder) or argument == root / "milestones" == folder.parent for argument in arguments)
+        pointed = any(argument.is_relative_to(folder) for argument in arguments)
         covered = any(folder.is_relative_to(argument) for argument in arguments)
         wanted = pointed or (covered and part.marker in named)
         if isinstance(part, Milestone):
-            if wanted:
+            if wanted or folder.parent in arguments:  # `pytest milestones` means all of them
                 milestones.append(part)
         elif wanted or (covered and part.number in begun):
             modules.append(part)
@@ -63,7 +63,8 @@ def _check_names(course: Course, named: Collection[str]) -> None:
     known = {part.marker: part for part in course.parts}
     for mark in sorted(named):
         if mark not in known:
-            parts = course.modules if mark.startswith("module") else course.milestones
-            raise ConfigError(f"-m names {mark}, which the course doesn't have: use {parts[0].marker} to {parts[-1].marker}")
+            markers = [part.marker for part in course.parts if part.marker[:-2] == mark.rstrip("0123456789")]
+            use = f": use {markers[0]} to {markers[-1]}" if markers else ", nor any other like it"
+            raise ConfigError(f"-m names {mark}, which the course doesn't have{use}")
         if not course.is_written(known[mark]):
             raise ConfigError(f"{mark} ({known[mark].title}) is planned, but this version of the course doesn't have it yet")

@@ -23,8 +23,15 @@ def differing(workspace: Workspace, part: Module | Milestone) -> list[str]:
     folder = workspace.root / part.test_folder
     beside = [path for path in folder.rglob("*.py") if not set(path.relative_to(folder).parts) & set(_NOT_TESTS)]
     here = {
-        workspace.relative(path): files.sha256(path.read_bytes())
+        workspace.relative(path): path.read_bytes()
         for path in (*(workspace.root / path for path in known), *beside, *above)
         if path.is_file()
     }
-    return sorted(path for path in known.keys() | here.keys() if known.get(path) != here.get(path))
+    return sorted(path for path in known.keys() | here.keys() if not _is(known.get(path), here.get(path)))
+
+
+def _is(known: str | None, data: bytes | None) -> bool:
+    """Whether content has a hash, also if git gave it Windows' newlines; no content is what no hash stands for."""
+    if data is None or known is None:
+        return data is None and known is None
+    return known in (files.sha256(data), files.sha256(data.replace(b"\r\n", b"\n")))

@@ -72,6 +72,11 @@ def create(root: Path, course: Course, *, format: str = "ipynb") -> Workspace:
     in_the_way = [path for path, data in contents.items() if not _is_free(root / path, data)]
     if workspace.tito.exists() and not workspace.tito.is_dir():
         in_the_way.append(".tito")
+    if others := [path for module in course.modules for path in workspace.existing_forms(module) if path.suffix != f".{format}"]:
+        raise WorkspaceError(
+            f"{root} is a workspace already, and its modules are {others[0].suffix} files: {workspace.relative(others[0])}. "
+            f"Nothing was changed. To change a module's format: tito module convert NN --to {format}"
+        )
     if in_the_way:
         listed = "\n".join(f"  {path}" for path in in_the_way)
         raise WorkspaceError(

@@ -57,13 +57,15 @@ def _run_notebook(workspace: Workspace, copy: WorkingCopy, environment: dict[str
     with tempfile.TemporaryDirectory(prefix="tinytorch-check-") as folder:
         notebook, report = Path(folder) / copy.path.name, Path(folder) / "report.xml"
         notebook.write_text(_without_outputs(copy.data), "utf-8")
+        startup = Path(folder) / "startup.py"  # IPython runs it: the notebook finds the files beside it
+        startup.write_text(f"import os; os.chdir({str(copy.path.parent)!r}); del os\n", "utf-8")
         done = subprocess.run(
             [
                 sys.executable, "-m", "pytest", "-p", "nbval.plugin", "--nbval-lax", "--nbval-current-env",
                 f"--nbval-cell-timeout={CELL_LIMIT}", "-x", "-q", "-p", "no:cacheprovider", f"--junitxml={report}",
                 f"--rootdir={folder}", f"--confcutdir={folder}", "-c", os.devnull, str(notebook),
             ],
-            cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", errors="replace",
+            cwd=folder, env=environment | {"PYTHONSTARTUP": str(startup)}, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", errors="replace",
             timeout=RUN_LIMIT, check=False,
         )
         if done.returncode == 0:

@@ -8,6 +8,7 @@ Three things in a page are executed, from top to bottom, in one scratch folder:
 - `<!-- docs-test: solve 01 -->`, which readers don't see: something that a student does elsewhere (see `reader.py`).
 - the block below `<!-- docs-test: write conftest.py -->`, which becomes that file.
 """
+
 from __future__ import annotations
 
 import re
@@ -19,6 +20,7 @@ ROOT = Path(__file__).parent.parent.parent
 PAGES = tuple(sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("changelog.d/README.md")]))
 
 _ACTION = re.compile(r"<!-- docs-test: (.+) -->")
+_LEFT_OUT = re.compile(r"(?<!\.)\.\.\.(?!\.)")  # three dots, not pytest's row of them
 _CHANGING = (
     (re.compile(r"\d{4}-\d\d-\d\d"), "DATE"),
     (re.compile(r"\d\d:\d\d:\d\d"), "TIME"),
@@ -73,7 +75,9 @@ def without_blocks(text: str) -> str:
 def steps(text: str) -> list[Command | Action]:
     """What is to be done for a page, in its order."""
     code = list(blocks(text))
-    found: list[Command | Action] = [command for first, language, lines in code if language == "console" for command in _commands(first, lines)]
+    found: list[Command | Action] = [
+        command for first, language, lines in code if language == "console" for command in _commands(first, lines)
+    ]
     for number, line in enumerate(without_blocks(text).splitlines(), start=1):
         if action := _ACTION.fullmatch(line.strip()):
             body = next(("\n".join(lines) + "\n" for first, _, lines in code if first == number + 2), "")
@@ -112,16 +116,25 @@ def alignment(shown: Sequence[str], real: Sequence[str], *, numbers: bool = True
         if line.strip() == "...":
             anywhere = True
         elif line.strip():
-            pattern = re.compile(".*".join(re.escape(_settled(part, numbers)) for part in line.strip().split("...")))
+            pattern = re.compile(
+                ".*".join(re.escape(_settled(part, numbers)) for part in _LEFT_OUT.split(line.strip()))
+            )
             matches = [p for p in range(position, len(there)) if pattern.fullmatch(settled[there[p]])]
             if not matches or (not anywhere and matches[0] != position):
                 here = repr(real[there[position]]) if position < len(there) else "the end of the output"
-                raise Mismatch(f"{line!r} is nowhere from {here} on" if anywhere else f"{line!r} was expected, and there is {here}")
+                raise Mismatch(
+                    f"{line!r} is nowhere from {here} on" if anywhere else f"{line!r} was expected, and there is {here}"
+                )
             found[number] = there[matches[0]]
             position, anywhere = matches[0] + 1, False
     if not anywhere and position < len(there):
         raise Mismatch(f"nothing more was expected, and there is {real[there[position]]!r}")
     return found
+
+
+def is_partial(line: str) -> bool:
+    """Whether a shown line stands for more than it says."""
+    return _LEFT_OUT.search(line) is not None
 
 
 def _settled(line: str, numbers: bool) -> str:

@@ -1,4 +1,5 @@
 """Someone who reads a page and does what it says, in a folder of their own."""
+
 from __future__ import annotations
 
 import os
@@ -14,7 +15,7 @@ from pytest_tinytorch.workspace.create import create
 from pytest_tinytorch.workspace.layout import Workspace
 from tests.course.catalogue import mistakes
 from tests.course.source import read
-from tests.docs.page import Action, Command, Mismatch, alignment
+from tests.docs.page import Action, Command, Mismatch, alignment, is_partial
 
 COURSE = curriculum.load()
 LIMIT = 120  # seconds for one command
@@ -67,8 +68,16 @@ class Reader:
                 lines = alignment(command.output, real, numbers=False)
             except Mismatch:
                 lines = {}
-            self.corrections |= {command.line + 1 + shown: real[there] for shown, there in lines.items() if "..." not in command.output[shown]}
-            self.wrong.append(f"{where}\n{mismatch}\n--- the page shows\n" + "\n".join(command.output) + f"\n--- the command printed\n{output}")
+            self.corrections |= {
+                command.line + 1 + shown: real[there]
+                for shown, there in lines.items()
+                if not is_partial(command.output[shown])
+            }
+            self.wrong.append(
+                f"{where}\n{mismatch}\n--- the page shows\n"
+                + "\n".join(command.output)
+                + f"\n--- the command printed\n{output}"
+            )
 
     def _expect_success(self) -> None:
         if self.status and not self.status_is_told:
@@ -96,8 +105,15 @@ class Reader:
         if typed is not None:
             return self._answered(text, typed)
         done = subprocess.run(
-            ["bash", "-c", text], cwd=self.folder, env=self.environment(), stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", timeout=LIMIT, check=False,
+            ["bash", "-c", text],
+            cwd=self.folder,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            timeout=LIMIT,
+            check=False,
         )
         self.status = done.returncode
         return done.stdout
@@ -108,7 +124,13 @@ class Reader:
 
         ours, theirs = pty.openpty()
         with subprocess.Popen(
-            ["bash", "-c", text], cwd=self.folder, env=self.environment(), stdin=theirs, stdout=theirs, stderr=theirs, close_fds=True
+            ["bash", "-c", text],
+            cwd=self.folder,
+            env=self.environment(),
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            close_fds=True,
         ) as process:
             os.close(theirs)
             printed = b""
@@ -176,7 +198,9 @@ class Reader:
         solved = source.text.splitlines()
         for block in source.blocks:
             if block.exercise in exercises:
-                marker = next(i for i, line in enumerate(lines) if f'NotImplementedError("exercise {block.exercise}:' in line)
+                marker = next(
+                    i for i, line in enumerate(lines) if f'NotImplementedError("exercise {block.exercise}:' in line
+                )
                 lines[marker : marker + 1] = solved[block.first - 1 : block.last]
         self._put(module, "\n".join(lines) + "\n")
 

@@ -2,6 +2,7 @@
 
 `DOCS_UPDATE=1 python -m pytest tests/docs` puts the real line in the place of one that differs in its numbers only.
 """
+
 import os
 
 import pytest
@@ -29,4 +30,13 @@ def test_page_shows_what_happens(path, tmp_path):
 
 def test_pages_have_commands():
     """A page whose blocks were renamed would pass unseen."""
-    assert {path.name for path in RUN} >= {"README.md", "quick-start.md", "progress.md", "modules.md", "milestones.md", "pytest.md", "commands.md", "authors.md"}
+    assert {path.name for path in RUN} >= {
+        "README.md",
+        "quick-start.md",
+        "progress.md",
+        "modules.md",
+        "milestones.md",
+        "pytest.md",
+        "commands.md",
+        "authors.md",
+    }

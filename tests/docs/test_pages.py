@@ -1,4 +1,5 @@
 """What holds for every page: links lead somewhere, names are right, and nothing of a machine or a fashion is in it."""
+
 import re
 
 import pytest
@@ -45,7 +46,9 @@ def test_links_lead_somewhere(path):
 def test_files_that_are_named_exist(path):
     """`docs/x.md`, `tests/x` and the like in prose."""
     prose = re.sub(r"`[^`]*NN[^`]*`", "", without_blocks(path.read_text("utf-8")))
-    for name in re.findall(r"`((?:docs|tito|pytest_tinytorch|tests/docs|tests/course|changelog\.d|\.github)/[\w./-]*)`", prose):
+    for name in re.findall(
+        r"`((?:docs|tito|pytest_tinytorch|tests/docs|tests/course|changelog\.d|\.github)/[\w./-]*)`", prose
+    ):
         assert (ROOT / name).exists() or (ROOT / name).name in LATER, name
 
 
@@ -68,18 +71,32 @@ def test_index_names_every_page():
 
 def test_modules_are_those_of_the_course():
     assert rows(ROOT / "docs" / "modules.md", columns=5) == [
-        [module.number, module.title, as_ranges(module.needs) or "-", "yes" if COURSE.is_written(module) else "no", module.goal]
+        [
+            module.number,
+            module.title,
+            as_ranges(module.needs) or "-",
+            "yes" if COURSE.is_written(module) else "no",
+            module.goal,
+        ]
         for module in COURSE.modules
     ]
 
 
 def test_milestones_are_those_of_the_course():
     assert rows(ROOT / "docs" / "milestones.md", columns=5) == [
-        [part.number, f"{part.title} ({part.year})", as_ranges(part.needs), "yes" if COURSE.is_written(part) else "no", part.goal]
+        [
+            part.number,
+            f"{part.title} ({part.year})",
+            as_ranges(part.needs),
+            "yes" if COURSE.is_written(part) else "no",
+            part.goal,
+        ]
         for part in COURSE.milestones
     ]
 
 
 def test_readme_says_which_modules_there_are():
     written = as_ranges([module.number for module in COURSE.modules if COURSE.is_written(module)]).replace("-", " to ")
-    assert f"This version has modules {written} and milestones" in " ".join((ROOT / "README.md").read_text("utf-8").split())
+    assert f"This version has modules {written} and milestones" in " ".join(
+        (ROOT / "README.md").read_text("utf-8").split()
+    )

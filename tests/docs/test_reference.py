@@ -1,4 +1,5 @@
-"""The reference pages and the program name the same commands, options, settings, markers, fixtures, hooks and variables."""
+"""The reference pages name the commands, options, settings, markers, fixtures, hooks and variables that there are."""
+
 import inspect
 import os
 import re
@@ -41,7 +42,8 @@ def first_cells(text):
 
 def options(command):
     return {
-        max(parameter.opts, key=len) for parameter in command.params
+        max(parameter.opts, key=len)
+        for parameter in command.params
         if isinstance(parameter, click.Option) and parameter.name != "help"
     }
 
@@ -75,8 +77,13 @@ def told(tmp_path_factory):
         texts = []
         for plugin in ([], ["-p", "no:tinytorch"]):
             done = subprocess.run(
-                [sys.executable, "-m", "pytest", option, *plugin], cwd=folder, env=environment | {"COLUMNS": "200"},
-                stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", check=False,
+                [sys.executable, "-m", "pytest", option, *plugin],
+                cwd=folder,
+                env=environment | {"COLUMNS": "200"},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                encoding="utf-8",
+                check=False,
             )
             texts.append(done.stdout)
         return texts
@@ -101,7 +108,11 @@ def test_markers_of_pytest(told):
     found = new(r"^@pytest\.mark\.([^:]+):", told("--markers"))
     numbered = {name for name in found if re.fullmatch(r"(module|milestone)\d\d", name)}
     documented = first_cells(sections(PLUGIN, 2)["Markers"])
-    ends = {part for kind in ("module", "milestone") for part in (min(n for n in numbered if n.startswith(kind)), max(n for n in numbered if n.startswith(kind)))}
+    ends = {
+        part
+        for kind in ("module", "milestone")
+        for part in (min(n for n in numbered if n.startswith(kind)), max(n for n in numbered if n.startswith(kind)))
+    }
     assert documented == ends | (found - numbered)
 
 
@@ -110,12 +121,20 @@ def test_fixtures_of_pytest(told):
 
 
 def test_hooks():
-    found = {f"{name}({', '.join(inspect.signature(hook).parameters)})" for name, hook in vars(hookspecs).items() if name.startswith("pytest_")}
+    found = {
+        f"{name}({', '.join(inspect.signature(hook).parameters)})"
+        for name, hook in vars(hookspecs).items()
+        if name.startswith("pytest_")
+    }
     assert first_cells(sections(PLUGIN, 2)["Hooks"]) == found
 
 
 def test_environment_variables():
     """Those that the packages read."""
     sources = [path for package in ("tinytorch", "pytest_tinytorch", "tito") for path in (ROOT / package).rglob("*.py")]
-    found = {name for path in sources for name in re.findall(r"\"((?:TINYTORCH|TITO)_[A-Z_]+|NO_COLOR)\"", path.read_text("utf-8"))}
+    found = {
+        name
+        for path in sources
+        for name in re.findall(r"\"((?:TINYTORCH|TITO)_[A-Z_]+|NO_COLOR)\"", path.read_text("utf-8"))
+    }
     assert first_cells(sections(PLUGIN, 2)["Environment variables"]) == found

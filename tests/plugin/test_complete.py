@@ -173,6 +173,22 @@ def test_a_notebook_may_import_its_own_module(student: Student):
     assert done.returncode == 0, done.stdout
 
 
+@in_both_formats
+def test_a_notebook_finds_the_files_beside_it(student: Student):
+    student.path().with_name("numbers.txt").write_text("7", "utf-8")
+    student.write(ALPHA + "\n# %%\nassert open('numbers.txt').read() == '7'\n")
+    done = student.pytest(*COMPLETE)
+    assert done.returncode == 0, done.stdout
+
+
+def test_windows_newlines_in_the_tests_are_no_edit(student: Student):
+    student.solve()
+    tests = student.root / "tests" / "01_tensor" / "test_root.py"
+    tests.write_bytes(tests.read_bytes().replace(b"\n", b"\r\n"))
+    assert student.pytest(*COMPLETE).returncode == 0
+    assert "tests_modified" not in student.state("progress.json")
+
+
 @pytest.mark.parametrize("code", ["raise SystemExit(0)", "while True: pass", "import os; os._exit(0)", "x = (", "1 / 0"],
                          ids=["sys.exit", "loop", "os._exit", "syntax", "error"])
 def test_a_module_that_does_not_import_is_not_complete(student: Student, code: str):

@@ -60,6 +60,19 @@ def test_the_working_copy_is_tested_and_not_the_export(student: Student):
 
 
 @in_both_formats
+@pytest.mark.parametrize("arguments", [(), ("-n", "2")], ids=["one process", "xdist"])
+def test_empty_exercises_are_counted_by_themselves(student: Student, arguments: tuple[str, ...]):
+    """A new module is no screenful of failures; what is written and wrong is."""
+    student.write(ALPHA.replace("return 2 * x", "return x * x").replace("return math.sqrt(x)", "raise NotImplementedError('exercise root: return the square root of x')"))
+    done = student.pytest("-m", "module01", *arguments)
+    assert done.returncode == 1 and "2 failed, 1 passed, 1 not written yet" in done.stdout, done.stdout
+    assert re.search(r"double +1 of +3\n +root +0 of +1  not written yet", done.stdout), done.stdout
+    assert "test_root.py::test_root" not in done.stdout
+    assert "failed: tests/01_tensor/test_double.py::test_double[one]" in done.stdout
+    assert student.state("progress.json")["results"]["1"]["outcome"] == "failed"
+
+
+@in_both_formats
 def test_a_failure_points_at_the_students_own_line(student: Student):
     student.write(ALPHA.replace("return math.sqrt(x)", "return math.sqrt(x) / 0"))
     done = student.pytest("-m", "module01")
@@ -117,6 +130,13 @@ def test_future_imports_hold_for_later_cells_of_a_notebook(tmp_path: Path, stude
     student.root.joinpath("modules/01_tensor/01_tensor.py").unlink()
     student.write(ALPHA.replace("import math", "from __future__ import annotations\nimport math").replace("def double(x)", "def double(x: Unknown)"))
     assert student.pytest("-m", "module01").returncode == 0
+
+
+def test_the_folder_of_milestones_means_all_of_them(student: Student):
+    student.solve("01_tensor", "02_activations")
+    assert student.pytest("-m", "module01 or module02", "--tito-complete").returncode == 0
+    assert passed(student.pytest("milestones").stdout) == 1
+    assert "attempts" not in student.state("milestones.json"), "only --tito-complete counts"
 
 
 def test_two_forms_that_differ_are_reported_and_the_newer_is_used(student: Student):

@@ -94,3 +94,15 @@ def test_an_error_from_nowhere_is_told_by_itself():
 
 def test_the_first_line_is_the_first_with_anything_on_it():
     assert problem_of(RuntimeError("one\ntwo")).first_line == "RuntimeError: one"
+
+
+def test_an_error_whose_own_text_fails_is_told_all_the_same():
+    class Rude(Exception):
+        def __str__(self):
+            raise RuntimeError("no")
+
+    assert "Rude: (its text can't be shown: RuntimeError)" in problem_of(Rude()).text
+
+
+def test_a_syntax_error_raised_by_hand_has_no_line_of_its_own():
+    assert problem_of(SyntaxError("mine")).text == "SyntaxError: mine"

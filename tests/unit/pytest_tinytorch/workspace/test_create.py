@@ -239,3 +239,11 @@ def test_what_programs_left_in_the_course_is_not_copied(course):
 
 def test_the_layouts_version_is_a_text_of_its_own():
     assert json.loads(json.dumps(create_module.LAYOUT_VERSION)) == "1.0"
+
+
+def test_a_second_run_with_the_other_format_adds_no_second_form(course, tmp_path):
+    create(tmp_path / "workspace", course, format="py")
+    before = contents(tmp_path / "workspace")
+    with pytest.raises(WorkspaceError, match=r"its modules are \.py files: .*tito module convert NN --to ipynb"):
+        create(tmp_path / "workspace", course, format="ipynb")
+    assert contents(tmp_path / "workspace") == before
