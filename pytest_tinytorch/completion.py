@@ -91,7 +91,9 @@ class Completion:
         return not self.refused
 
 
-def complete_module(workspace: Workspace, copy: WorkingCopy, verdict: Verdict, staging: Path, *, force: bool, check_notebook: bool) -> Completion:
+def complete_module(
+    workspace: Workspace, copy: WorkingCopy, verdict: Verdict, staging: Path | None, *, force: bool, check_notebook: bool
+) -> Completion:
     """Complete a module, or say why not. Nothing but a backup is written unless it is complete in the end."""
     from pytest_tinytorch.workspace.export import write_export
 

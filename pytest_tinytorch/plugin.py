@@ -5,8 +5,7 @@ workspace; outside of one, this file is all that there is of the plugin.
 """
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,8 +21,6 @@ except ImportError as error:  # `python -m pytest` puts the working directory fi
 
 if TYPE_CHECKING:
     from pytest_tinytorch.workspace.layout import Workspace
-
-Result = TypeVar("Result")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -63,9 +60,29 @@ def pytest_configure(config: pytest.Config) -> None:
     workspace = _workspace(config, wanted=wanted)
     if workspace is None:
         return
-    from pytest_tinytorch import session
+    _register(config, workspace)
 
-    session.register(config, workspace)
+
+def _register(config: pytest.Config, workspace: Workspace) -> None:
+    """Make this pytest session one of a course."""
+    from pytest_tinytorch import fixtures
+    from pytest_tinytorch.recorder import Recorder
+    from pytest_tinytorch.reporting import Reporting
+    from pytest_tinytorch.session import CourseSession
+
+    for part in workspace.course.parts:
+        config.addinivalue_line("markers", f"{part.marker}: tests of {part.label}; put on them by their folder")
+    config.addinivalue_line("markers", "exercise(name): the exercise that a test belongs to")
+    config.addinivalue_line("markers", "points(n): what a test without an exercise is worth")
+    config.addinivalue_line("markers", "hint(ExceptionType, text): shown if the test ends with that exception")
+    config.addinivalue_line("markers", "same_process: the test needs the student's code in its own process")
+    session = CourseSession(config, workspace)
+    config.pluginmanager.register(fixtures, "tinytorch-fixtures")
+    config.pluginmanager.register(session, "tinytorch-session")
+    if not session.is_worker:
+        recorder = Recorder(config, session)
+        config.pluginmanager.register(recorder, "tinytorch-recorder")
+        config.pluginmanager.register(Reporting(config, session, recorder), "tinytorch-reporting")
 
 
 def _workspace(config: pytest.Config, wanted: str | None) -> Workspace | None:
@@ -73,20 +90,15 @@ def _workspace(config: pytest.Config, wanted: str | None) -> Workspace | None:
     if not wanted and not named and _overlay.find_workspace(config.rootpath) is None:
         return None  # the plugin stays out of the way, unloaded
     from pytest_tinytorch.workspace import layout
+    from tinytorch.errors import TinyTorchError
 
-    workspace = usage(lambda: layout.find(config.rootpath, named=named and str(config.rootpath / named)))
+    try:
+        workspace = layout.find(config.rootpath, named=named and str(config.rootpath / named))
+    except TinyTorchError as error:
+        raise pytest.UsageError(str(error)) from error
     if workspace is None and wanted:
         raise pytest.UsageError(
             f"{wanted} needs a workspace, and {config.rootpath} is in none. Make one with: tito init my-tinytorch"
         )
     return workspace
 
-
-def usage(call: Callable[[], Result]) -> Result:
-    """The result of `call`; an error of the project becomes pytest's usage error."""
-    from tinytorch.errors import TinyTorchError
-
-    try:
-        return call()
-    except TinyTorchError as error:
-        raise pytest.UsageError(str(error)) from error

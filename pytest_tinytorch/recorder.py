@@ -27,7 +27,6 @@ from pytest_tinytorch.completion import (
 )
 from pytest_tinytorch.course.curriculum import Milestone, Module, as_ranges
 from pytest_tinytorch.state import progress
-from pytest_tinytorch.workspace.staging import make_folder
 from tinytorch.errors import TinyTorchError
 
 if TYPE_CHECKING:
@@ -45,6 +44,7 @@ class Recorder:
         self.failures: dict[str, pytest.TestReport] = {}
         self.empty: set[str] = set()  # tests that met an exercise which isn't written yet
         self._exercise_of: dict[str, str] = {}
+        self._files: dict[str, str | None] = {}  # a node id's file -> the same relative to the workspace
         self.verdicts: dict[str, Verdict] = {}  # by marker
         self.completions: list[Completion] = []
         self.unrecorded: list[str] = []  # why a result could not be written
@@ -110,10 +110,12 @@ class Recorder:
     def test_id(self, nodeid: str) -> str | None:
         """A test's id relative to the workspace, whatever pytest's root is."""
         file, colons, name = nodeid.partition("::")
-        path = Path(os.path.normpath(self.config.rootpath / file))
-        if not path.is_relative_to(self.workspace.root):
-            return None
-        return path.relative_to(self.workspace.root).as_posix() + colons + name
+        if file not in self._files:
+            path = Path(os.path.normpath(self.config.rootpath / file))
+            inside = path.is_relative_to(self.workspace.root)
+            self._files[file] = path.relative_to(self.workspace.root).as_posix() if inside else None
+        relative = self._files[file]
+        return None if relative is None else relative + colons + name
 
     def outcomes(self, part: Module | Milestone) -> dict[str, str]:
         """Test id to outcome, of the tests of a module or milestone that pytest reported on."""
@@ -122,6 +124,8 @@ class Recorder:
     # --- after the run -------------------------------------------------------------------------------------------
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        if self.config.option.tito_manifest:
+            return
         selected = self.session.plan.selected
         for part in dict.fromkeys((*selected.parts, *selected.named)):
             required = self.workspace.course.required(part)
@@ -149,12 +153,12 @@ class Recorder:
                 self.unrecorded.append(str(error))
         if not completes:
             return
-        if copy is None:
-            problem = self.session.plan.problems.get(part.number)
+        problem = self.session.plan.problems.get(part.number)
+        if problem or copy is None:
             self.completions.append(Completion(part, verdict, refused=[problem.text] if problem else verdict.reasons()))
             return
         completion = complete_module(
-            self.workspace, copy, verdict, self.session.plan.staging or make_folder(),
+            self.workspace, copy, verdict, self.session.plan.staging,
             force=self.config.option.tito_force, check_notebook=self.config.getini("tito_notebook_check"),
         )
         self.completions.append(completion)

@@ -79,7 +79,8 @@ class Reporting:
         lines = [f"tinytorch: workspace {self.workspace.root}, {done}/{len(self.workspace.course.modules)} modules complete"]
         if selected.parts:
             names = ", ".join(part.label for part in selected.parts)
-            lines.append(f"tinytorch: testing {names}" + (" (working copies)" if selected.modules else " (exports)"))
+            copies = selected.modules or self.config.option.tito_working_copy
+            lines.append(f"tinytorch: testing {names} ({'working copies' if copies else 'exports'})")
         if selected.left_out:
             numbers = as_ranges([module.number for module in selected.left_out])
             lines.append(f"tinytorch: left out, not begun yet: modules {numbers}; test one with -m module{numbers[:2]}")
@@ -180,11 +181,9 @@ class Reporting:
         if completion.forced:
             terminal.line(f"  recorded as completed without modules {as_ranges(completion.forced)}", yellow=True)
         for unlocked in completion.unlocked:
-            if isinstance(unlocked, Milestone):
-                terminal.line(f"  unlocked: Milestone {unlocked.label}, tito milestone run {unlocked.number}")
-            else:
-                later = "" if self.workspace.course.is_written(unlocked) else " (planned: not in this version of the course)"
-                terminal.line(f"  unlocked: {unlocked.label}, tito module start {unlocked.number}{later}")
+            command = f", tito {'module start' if isinstance(unlocked, Module) else 'milestone run'} {unlocked.number}"
+            how = command if self.workspace.course.is_written(unlocked) else " (planned: not in this version of the course)"
+            terminal.line(f"  unlocked: {'' if isinstance(unlocked, Module) else 'Milestone '}{unlocked.label}{how}")
 
     def _annotations(self, terminal: pytest.TerminalReporter) -> None:
         for test, report in self.recorder.failures.items():

@@ -7,47 +7,23 @@ failing test instead of an error for each file.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Generator, Iterator
+import os
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_tinytorch import fixtures
 from pytest_tinytorch.course.curriculum import Milestone, Module
 from pytest_tinytorch.limits import time_limit
-from pytest_tinytorch.plugin import usage
 from pytest_tinytorch.problems import Problem, problem_of
-from pytest_tinytorch.recorder import Recorder
-from pytest_tinytorch.reporting import Reporting
 from pytest_tinytorch.selected import Selected, select
 from pytest_tinytorch.state.recovery import recover
-from pytest_tinytorch.workspace import staging
 from pytest_tinytorch.workspace.layout import WorkingCopy, Workspace
 from pytest_tinytorch.workspace.stubbed import is_begun
 from tinytorch import _overlay
-from tinytorch.errors import TinyTorchError
-
-session_key = pytest.StashKey["CourseSession"]()
-
-
-def register(config: pytest.Config, workspace: Workspace) -> None:
-    """Make this pytest session one of a course: called once, when there is a workspace."""
-    session = CourseSession(config, workspace)
-    config.stash[session_key] = session
-    for part in workspace.course.parts:
-        config.addinivalue_line("markers", f"{part.marker}: tests of {part.label}; put on them by their folder")
-    config.addinivalue_line("markers", "exercise(name): the exercise that a test belongs to")
-    config.addinivalue_line("markers", "points(n): what a test without an exercise is worth")
-    config.addinivalue_line("markers", "hint(ExceptionType, text): shown if the test ends with that exception")
-    config.addinivalue_line("markers", "same_process: the test needs the student's code in its own process")
-    config.pluginmanager.register(fixtures, "tinytorch-fixtures")
-    config.pluginmanager.register(session, "tinytorch-session")
-    if not session.is_worker:
-        recorder = Recorder(config, session)
-        config.pluginmanager.register(recorder, "tinytorch-recorder")
-        config.pluginmanager.register(Reporting(config, session, recorder), "tinytorch-reporting")
+from tinytorch.errors import ConfigError, TinyTorchError
 
 
 @dataclass
@@ -67,9 +43,11 @@ class CourseSession:
         self.config = config
         self.workspace = workspace
         self.is_worker = hasattr(config, "workerinput")
-        self.timeout = usage(lambda: _seconds(config.getini("tito_timeout")))
+        self.timeout = _seconds(config.getini("tito_timeout"))
         self.notices: list[str] = []
         self.plan = Plan(Selected((), (), (), ()))
+        self._root = str(workspace.root) + os.sep
+        self._part_of = {part.test_folder: part for part in workspace.course.parts}
         self._imported: dict[str, Problem | None] = {}
         self._shown: set[str] = set()  # modules whose problem has its failing test
 
@@ -79,6 +57,8 @@ class CourseSession:
     def pytest_sessionstart(self) -> None:
         try:
             self.plan = self._told() if self.is_worker else self._decided()
+        except ConfigError as error:
+            raise pytest.UsageError(str(error)) from error
         except TinyTorchError as error:
             pytest.exit(str(error), returncode=1)
 
@@ -87,11 +67,21 @@ class CourseSession:
         for name in ("progress.json", "milestones.json"):
             self.workspace.store.read(name)  # a broken state stops the session before any work is done
         self._collect_from_root()
-        plan = Plan(usage(self._selected))
-        usage(lambda: self.workspace.course.required_tests)
+        plan = Plan(self._selected())
+        if not self.config.option.tito_manifest:
+            _ = self.workspace.course.required_tests  # a course that lacks them is told now, not when the tests have run
         modules = plan.selected.modules
         if self.config.option.tito_working_copy:
             modules = tuple(m for m in self.workspace.course.modules if self.workspace.existing_forms(m))
+        if modules:
+            self._stage(plan, modules)
+        _overlay.bind(self.workspace.root, plan.staging)
+        return plan
+
+    def _stage(self, plan: Plan, modules: Iterable[Module]) -> None:
+        """Read the working copies of modules, once, and stage those that can be."""
+        from pytest_tinytorch.workspace import staging
+
         staged = []
         for module in modules:
             try:
@@ -105,8 +95,6 @@ class CourseSession:
         if staged:
             plan.staging = staging.make_folder()
             staging.stage(self.workspace, staged, plan.staging)
-        _overlay.bind(self.workspace.root, plan.staging)
-        return plan
 
     def _selected(self) -> Selected:
         course, progress = self.workspace.course, self.workspace.store.read("progress.json")
@@ -158,18 +146,18 @@ class CourseSession:
 
     def pytest_unconfigure(self) -> None:
         if self.plan.staging and not self.is_worker:
+            from pytest_tinytorch.workspace import staging
+
             staging.remove_folder(self.plan.staging)
 
     # --- collection ----------------------------------------------------------------------------------------------
 
     def part_at(self, path: Path) -> Module | Milestone | None:
         """The module or milestone whose tests lie at `path`."""
-        try:
-            parts = path.relative_to(self.workspace.root).parts
-        except ValueError:
+        if not str(path).startswith(self._root):
             return None
-        folder = "/".join(parts[:2])
-        return next((part for part in self.workspace.course.parts if part.test_folder == folder), None)
+        depth = len(self.workspace.root.parts)
+        return self._part_of.get("/".join(path.parts[depth : depth + 2]))
 
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
         """Leave out, before they are imported, the folders that this session doesn't test."""
@@ -266,9 +254,7 @@ class BrokenModule(Exception):
 
 
 def _seconds(text: str) -> float:
-    from tinytorch.errors import ConfigError
-
     try:
         return float(text)
     except ValueError:
-        raise ConfigError(f"tito_timeout = {text!r} in pytest's configuration: a number of seconds was expected") from None
+        raise pytest.UsageError(f"tito_timeout = {text!r} in pytest's configuration: a number of seconds was expected") from None

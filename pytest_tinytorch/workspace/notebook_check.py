@@ -21,11 +21,11 @@ CELL_LIMIT = 300  # seconds for one cell
 RUN_LIMIT = 1800  # seconds for the whole
 
 
-def fault(workspace: Workspace, copy: WorkingCopy, staging: Path) -> str | None:
+def fault(workspace: Workspace, copy: WorkingCopy, staging: Path | None) -> str | None:
     """What goes wrong when the working copy is run from top to bottom, or None."""
     environment = os.environ | {
         _overlay.WORKSPACE_VARIABLE: str(workspace.root),
-        _overlay.STAGING_VARIABLE: str(staging),
+        _overlay.STAGING_VARIABLE: str(staging or ""),
         "PYTHONIOENCODING": "utf-8",
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "PYTEST_ADDOPTS": "",
