@@ -1,7 +1,7 @@
 """Which modules and milestones one pytest session tests, decided from its command line before anything is collected."""
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,12 +25,13 @@ class Selected:
 
 
 def select(
-    course: Course, root: Path, *, expression: str, arguments: Sequence[Path], begun: Collection[str]
+    course: Course, root: Path, *, expression: str, arguments: Sequence[Path], is_begun: Callable[[Module], bool]
 ) -> Selected:
     """Decide what is tested.
 
     A module is tested if the `-m` expression can select it, and if it is named there, or an argument points into its
-    tests, or it is begun (its number is in `begun`). A milestone is tested only when it is named or pointed at.
+    tests, or it is begun. `is_begun` reads files, so it is asked last. A milestone is tested only when it is named or
+    pointed at.
 
     Raises: ConfigError if the expression names a module or milestone that the course lacks or hasn't written yet.
     """
@@ -47,7 +48,7 @@ def select(
         if isinstance(part, Milestone):
             if wanted or folder.parent in arguments:  # `pytest milestones` means all of them
                 milestones.append(part)
-        elif wanted or (covered and part.number in begun):
+        elif wanted or (covered and is_begun(part)):
             modules.append(part)
         elif covered:
             left_out.append(part)

@@ -97,17 +97,14 @@ class CourseSession:
             staging.stage(self.workspace, staged, plan.staging)
 
     def _selected(self) -> Selected:
-        course, progress = self.workspace.course, self.workspace.store.read("progress.json")
+        completed = self.workspace.store.read("progress.json")["completed_modules"]
         invoked = self.config.invocation_params.dir
         return select(
-            course,
+            self.workspace.course,
             self.workspace.root,
             expression=self.config.option.markexpr or "",
             arguments=[(invoked / argument.split("::")[0]).resolve() for argument in self.config.args],
-            begun={
-                module.number for module in course.modules
-                if int(module.number) in progress["completed_modules"] or is_begun(self.workspace, module)
-            },
+            is_begun=lambda module: int(module.number) in completed or is_begun(self.workspace, module),
         )
 
     def _collect_from_root(self) -> None:

@@ -130,7 +130,7 @@ def _seeds(findings: Findings, examiner: Examiner, text: str, seeds: Sequence[in
 def _mistake(
     findings: Findings, examiner: Examiner, entry: Mistake, text: str, others: list[str], seeds: Sequence[int]
 ) -> None:
-    name, hints = entry.name, "\n".join(examiner.examine(findings.module, text).hints)
+    name, hints = entry.name, "\n".join(examiner.examine(findings.module, text, quiet=True).hints)
     if entry.named not in hints:
         findings.broken.append(f"mistake {name}: no hint says {entry.named!r}")
     findings.broken += [f"mistake {name}: a hint says {other!r}, which names another one" for other in others if other in hints]
@@ -328,8 +328,8 @@ _CANDIDATES = """\
 - The *stub* is what a student starts with: it must pass no test, as a script and as a notebook.
 - A *liar* takes every call, agrees to every comparison and predicate, and its arrays are zeros, ones, or the first or last
   argument given back. It must pass no test, for any of {seeds} seeds of the random inputs.
-- A *known mistake* is a wrong solution that students write. It must fail for each of the {seeds} seeds, and what is printed
-  must name it and none of the module's other mistakes.
+- A *known mistake* is a wrong solution that students write. It must fail for each of the {seeds} seeds, and the hints
+  that are printed must name it and none of the module's other mistakes.
 - The *reference* must pass every test for each of the {seeds} seeds, with warnings as errors, and agree with PyTorch."""
 
 

@@ -13,13 +13,11 @@ ENTERED = [(module, entry) for module in written_modules() for entry in mistakes
     ("module", "entry"), ENTERED, ids=[f"{module.folder}-{entry.name}" for module, entry in ENTERED]
 )
 def test_mistake_is_found_and_named(module, entry, examiner):
-    verdict = examiner.examine(module, entry.put_into(read(module)))
+    verdict = examiner.examine(module, entry.put_into(read(module)), quiet=True)
     assert not verdict.is_clean, "no course test notices this mistake"
-    assert entry.named in verdict.output, verdict.output
     hints = "\n".join(verdict.hints)
-    assert entry.named in hints, f"it is printed, but not as a hint\n{verdict.output}"
-    others = [other.named for other in mistakes(module) if other.named != entry.named and other.named in hints]
-    assert not others, f"mistakes that were not made are named: {others}\n{verdict.output}"
+    assert entry.named in hints
+    assert not [other.named for other in mistakes(module) if other.named != entry.named and other.named in hints]
 
 
 def test_catalogue_has_five_mistakes_of_several_exercises(module):

@@ -29,13 +29,6 @@ def test_digits_have_not_changed_by_a_bit():
     assert content == "87ff0c9e40dc7e2c0e34e7257799c2e3f3aec1a016363bb11cad869ec428a826"
 
 
-def test_digits_equal_those_of_scikit_learn():
-    reference = pytest.importorskip("sklearn.datasets").load_digits()
-    images, labels = datasets.load("digits")
-    np.testing.assert_array_equal(images, reference.images)
-    np.testing.assert_array_equal(labels, reference.target)
-
-
 def test_load_gives_fresh_arrays_each_time():
     first = datasets.load("digits")
     first.images[:] = 0

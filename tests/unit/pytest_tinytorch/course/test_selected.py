@@ -14,7 +14,7 @@ ROOT = Path("/home/me/mein Ordner")
 def chosen(course, expression="", *arguments, begun=()):
     """Markers of what is tested, what `-m` names, and what was left out."""
     paths = [ROOT / argument for argument in arguments or ("",)]
-    selected = select(course, ROOT, expression=expression, arguments=paths, begun=begun)
+    selected = select(course, ROOT, expression=expression, arguments=paths, is_begun=lambda module: module.number in begun)
     return tuple(
         " ".join(part.marker for part in parts) for parts in (selected.parts, selected.named, selected.left_out)
     )
