@@ -13,7 +13,7 @@ from pathlib import Path
 
 import tinytorch
 from pytest_tinytorch import exporting
-from pytest_tinytorch.state import config, progress
+from pytest_tinytorch.state import config, pristine, progress
 from pytest_tinytorch.state.store import STATE_FILES
 from pytest_tinytorch.workspace.layout import Workspace
 from tinytorch.errors import DataError, TinyTorchError
@@ -66,12 +66,14 @@ def _environment() -> Check:
 def _dependencies() -> Check:
     wrong = list(_wrong_dependencies())
     if wrong:
-        fix = f"{sys.executable} -m pip install --upgrade tinytorch"
-        return Check(FAULT, f"Dependencies missing or too old: {', '.join(wrong)}", fix)
+        names = " ".join(f'"{requirement}"' for requirement, _ in wrong)
+        told = ", ".join(f"{requirement} ({found})" for requirement, found in wrong)
+        return Check(FAULT, f"Dependencies missing or too old: {told}", f"{sys.executable} -m pip install {names}")
     return Check(GOOD, "Dependencies installed")
 
 
-def _wrong_dependencies() -> Iterator[str]:
+def _wrong_dependencies() -> Iterator[tuple[str, str]]:
+    """Each requirement that isn't met, and what is there instead."""
     from packaging.requirements import Requirement
 
     for line in metadata.requires("tinytorch") or ():
@@ -81,10 +83,10 @@ def _wrong_dependencies() -> Iterator[str]:
         try:
             version = metadata.version(requirement.name)
         except metadata.PackageNotFoundError:
-            yield f"{requirement} (not installed)"
+            yield f"{requirement.name}{requirement.specifier}", "not installed"
             continue
         if not requirement.specifier.contains(version, prereleases=True):
-            yield f"{requirement} (installed: {version})"
+            yield f"{requirement.name}{requirement.specifier}", f"installed: {version}"
 
 
 def installation() -> str:
@@ -154,9 +156,8 @@ def _is_package(path: Path) -> bool:
 
 
 def _missing_tests(workspace: Workspace) -> Iterator[Check]:
-    for part in workspace.course.parts:
-        if workspace.course.is_written(part) and not any((workspace.root / part.test_folder).glob("test_*.py")):
-            yield Check(FAULT, f"{part.test_folder} has no tests, so {part.label} can't be completed", _REPAIR)
+    for path in pristine.missing_tests(workspace):
+        yield Check(FAULT, f"{path} is missing, so its tests can't pass", _REPAIR)
 
 
 def _exports(workspace: Workspace) -> Iterator[Check]:

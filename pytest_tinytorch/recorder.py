@@ -48,32 +48,31 @@ class Recorder:
         self.verdicts: dict[str, Verdict] = {}  # by marker
         self.completions: list[Completion] = []
         self.unrecorded: list[str] = []  # why a result could not be written
-        self.locked: list[str] = []  # why a milestone did not run
         self.completing = bool(config.option.tito_complete)
+        self.interrupted = False
 
     # --- before the run ------------------------------------------------------------------------------------------
 
     @pytest.hookimpl(trylast=True)  # after the session has decided what is tested
     def pytest_sessionstart(self) -> None:
         selected = self.session.plan.selected
+        if self.completing and not selected.named:
+            raise pytest.UsageError("--tito-complete needs to know what: name it with -m, as in -m module01 --tito-complete")
+        if self.config.option.collectonly or self.config.option.tito_working_copy or not selected.milestones:
+            return
+        done = {module.number for module in progress.complete(self.workspace)}
+        locked = [
+            f"Milestone {milestone.label} is locked: complete modules {as_ranges(missing)} first ({', '.join(missing)}). "
+            f"Next: tito module start {missing[0]}"
+            for milestone in selected.milestones
+            if (missing := progress.missing_needs(milestone, done))
+        ]
+        if locked:
+            pytest.exit("\n".join(locked), returncode=1)
         if not self.completing:
             return
-        if not selected.named:
-            raise pytest.UsageError("--tito-complete needs to know what: name it with -m, as in -m module01 --tito-complete")
-        milestones = [part for part in selected.named if isinstance(part, Milestone)]
-        done = {module.number for module in progress.complete(self.workspace)}
-        for milestone in milestones:
-            if missing := progress.missing_needs(milestone, done):
-                self.locked.append(
-                    f"Milestone {milestone.label} is locked: complete modules {as_ranges(missing)} first "
-                    f"({', '.join(missing)}). Next: tito module start {missing[0]}"
-                )
-        if self.locked:
-            pytest.exit("\n".join(self.locked), returncode=1)
-        if self.config.option.collectonly or self.config.option.tito_working_copy:
-            return
         try:
-            for milestone in milestones:
+            for milestone in selected.milestones:
                 progress.record_attempt(self.workspace.store, milestone)
         except TinyTorchError as error:
             pytest.exit(str(error), returncode=1)
@@ -127,10 +126,14 @@ class Recorder:
         if self.config.option.tito_manifest:
             return
         selected = self.session.plan.selected
-        for part in dict.fromkeys((*selected.parts, *selected.named)):
-            required = self.workspace.course.required(part)
-            if required and (self.phases or self.completing):
-                self._record(part, judge(self.outcomes(part), required))
+        try:
+            for part in dict.fromkeys((*selected.parts, *selected.named)):
+                required = self.workspace.course.required(part)
+                if required and (self.phases or self.completing):
+                    self._record(part, judge(self.outcomes(part), required))
+        except KeyboardInterrupt:  # during the notebook check, most likely: what is recorded by now is whole
+            self.interrupted = True
+            session.exitstatus = pytest.ExitCode.INTERRUPTED
         if self.completing:
             self._write_receipt()
             recorded = bool(self.completions) and all(completion.done for completion in self.completions)

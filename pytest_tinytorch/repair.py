@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from pytest_tinytorch.course.curriculum import as_ranges
-from pytest_tinytorch.state import progress
+from pytest_tinytorch.state import pristine, progress
 from pytest_tinytorch.state.recovery import known_versions
 from pytest_tinytorch.state.store import STATE_FILES, State, empty, newest_saved
 from pytest_tinytorch.workspace.export import is_proved
@@ -84,14 +84,9 @@ def _adopt(workspace: Workspace) -> Iterator[str]:
 
 
 def _bring_back_tests(workspace: Workspace) -> Iterator[str]:
-    """Put the tests of a module or milestone back, as the student got them, where none are left."""
-    for part in workspace.course.parts:
-        folder = workspace.pristine / part.test_folder
-        if any((workspace.root / part.test_folder).glob("test_*.py")) or not folder.is_dir():
-            continue
-        for source in sorted(path for path in folder.rglob("*") if path.is_file()):
-            target = workspace.root / source.relative_to(workspace.pristine)
-            if not target.exists():
-                with workspace.store.writing(part.test_folder):
-                    files.write_atomic(target, source.read_bytes())
-        yield f"Brought back {part.test_folder}, which had no tests."
+    """Put test files that are missing back, as the student got them."""
+    for path, source in pristine.missing_tests(workspace).items():
+        with workspace.store.writing(path):
+            files.write_atomic(workspace.root / path, source.read_bytes())
+        yield f"Brought back {path}, which was missing."
+

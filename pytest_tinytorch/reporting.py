@@ -100,11 +100,12 @@ class Reporting:
         if self.config.option.tito_working_copy:
             return ["the working copies are run, so nothing is recorded"]
         lines = []
-        for number in milestone.needs:
-            module = self.workspace.course.module(number)
+        for module in progress.complete(self.workspace):
+            if module.number not in milestone.needs:
+                continue
             try:
                 if not is_current(self.workspace, self.workspace.working_copy(module)):
-                    lines.append(f"module {module.label} was changed since its export; to use the change: tito module complete {number}")
+                    lines.append(f"module {module.label} was changed since its export; to use the change: tito module complete {module.number}")
             except TinyTorchError as error:
                 lines.append(str(error).splitlines()[0])
         return lines
@@ -125,16 +126,26 @@ class Reporting:
             if completion:
                 self._completion(terminalreporter, completion)
             elif verdict.passed:
-                then = f" To complete it: pytest -m {marker} --tito-complete" if not self._is_done(part) else ""
-                terminalreporter.line(f"All {len(verdict.outcomes)} required tests passed.{then}", green=True)
+                terminalreporter.line(f"All {len(verdict.outcomes)} required tests passed.{self._next(part)}", green=True)
+        if self.recorder.interrupted:
+            done = ", ".join(completion.part.label for completion in self.recorder.completions if completion.done) or "nothing"
+            terminalreporter.line(f"Interrupted. Recorded before that: {done}. Run the command again to go on.", yellow=True)
         for text in self.recorder.unrecorded:
             terminalreporter.line(f"The result was not recorded: {text}", yellow=True)
         if self.config.option.tito_github:
             self._annotations(terminalreporter)
 
-    def _is_done(self, part: Module | Milestone) -> bool:
-        done = progress.complete(self.workspace) if isinstance(part, Module) else progress.achieved(self.workspace)
-        return part in done
+    def _next(self, part: Module | Milestone) -> str:
+        """What to do once the tests of a module or milestone pass."""
+        from pytest_tinytorch.workspace.export import is_current
+
+        command = f"pytest -m {part.marker} --tito-complete"
+        if isinstance(part, Milestone):
+            return "" if part in progress.achieved(self.workspace) else f" To have it recorded: {command}"
+        if part not in progress.complete(self.workspace):
+            return f" To complete it: {command}"
+        copy = self.session.plan.copies[part.number]
+        return "" if is_current(self.workspace, copy) else f" Your package still has the code from before. To renew it: {command}"
 
     def _failures(self, terminal: pytest.TerminalReporter, part: Module | Milestone, verdict: Verdict) -> None:
         passed = sum(outcome == PASSED for outcome in verdict.outcomes.values())
@@ -148,12 +159,18 @@ class Reporting:
             test: report for test, report in self.recorder.failures.items()
             if test.startswith(part.test_folder + "/") and test not in self.recorder.empty
         }
-        for test, report in list(failures.items())[:_SHOWN_FAILURES]:
-            terminal.line(f"  failed: {test}")
-            for text in _hints(report):
+        groups: dict[tuple[str, ...], list[str]] = {}
+        for test, report in failures.items():
+            hints = tuple(_hints(report))
+            groups.setdefault(hints or (test,), []).append(test)
+        for key, tests in list(groups.items())[:_SHOWN_FAILURES]:
+            more = f" and {len(tests) - 1} more with the same hint" if len(tests) > 1 else ""
+            terminal.line(f"  failed: {tests[0]}{more}")
+            for text in key if key != (tests[0],) else ():
                 terminal.line(f"    hint: {text}", yellow=True)
-        if len(failures) > _SHOWN_FAILURES:
-            terminal.line(f"  and {len(failures) - _SHOWN_FAILURES} more")
+        hidden = sum(map(len, list(groups.values())[_SHOWN_FAILURES:]))
+        if hidden:
+            terminal.line(f"  and {hidden} more; -x stops at the first failure")
 
     def _by_exercise(self, part: Module | Milestone) -> list[tuple[str, list[str]]]:
         """Exercises and the tests of theirs that ran, in the order of the working copy."""

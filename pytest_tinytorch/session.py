@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -168,13 +168,18 @@ class CourseSession:
         problem = self._problem(part)
         if problem is None:
             return None
-        first = part.number not in self._shown
-        self._shown.add(part.number)
         tests: BrokenTests = BrokenTests.from_parent(parent, path=module_path)
-        tests.names = self._asked_for(module_path) or ([f"import_{part.folder}"] if first else [])
+        tests.names = lambda: self._asked_for(module_path) or self._once(part)
         tests.problem = problem
         tests.title = f"Module {part.label} can't be tested"
         return tests
+
+    def _once(self, module: Module) -> list[str]:
+        """The name of the one failing test, for the first file that is really collected."""
+        if module.number in self._shown:
+            return []
+        self._shown.add(module.number)
+        return [f"import_{module.folder}"]
 
     def _asked_for(self, path: Path) -> list[str]:
         """The test names that the command line asks for in a file, so that pytest finds what it was told to run."""
@@ -221,12 +226,12 @@ class CourseSession:
 class BrokenTests(pytest.Module):
     """Takes the place of a test file whose module can't be imported."""
 
-    names: list[str]
+    names: Callable[[], list[str]]  # asked when the file is collected: pytest makes one of these for each file it sees
     problem: Problem
     title: str
 
     def collect(self) -> Iterator[pytest.Item]:
-        for name in self.names:
+        for name in self.names():
             item: BrokenImport = BrokenImport.from_parent(self, name=name)
             yield item
 

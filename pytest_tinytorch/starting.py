@@ -38,7 +38,7 @@ def check_written(workspace: Workspace, part: Module | Milestone) -> None:
     if not workspace.course.is_written(part):
         raise ConfigError(
             f"{type(part).__name__} {part.label} is planned: version {workspace.course.version} of the course has its "
-            "title and not its content yet. A later one may: pip install --upgrade tinytorch"
+            "title and not its content yet. A later version may have it."
         )
 
 

@@ -78,7 +78,7 @@ def bind(workspace: Path | None = None, staging: Path | None = None) -> None:
     sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, (_StagedFinder, _MissingFinder))]
     if staging:
         sys.meta_path.insert(0, _StagedFinder(staging))
-    sys.meta_path.append(_MissingFinder())
+    sys.meta_path.append(_MissingFinder(workspace))
     importlib.invalidate_caches()
 
 
@@ -154,19 +154,31 @@ def _future_flags() -> int:
 _FUTURE_FLAGS = _future_flags()
 
 
+def _here() -> str:
+    try:
+        return str(Path.cwd())
+    except OSError:
+        return "the working directory, which is gone"
+
+
 class _MissingFinder:
-    """Asked last: a course module that nobody found is one that the student hasn't completed yet."""
+    """Asked last: a course module that nobody found is one that the student hasn't completed yet, or not from here."""
+
+    def __init__(self, workspace: Path | None) -> None:
+        self.workspace = workspace
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         if fullname in COURSE_MODULES:
             number, title = COURSE_MODULES[fullname]
-            raise ImportError(  # not ModuleNotFoundError, which `from tinytorch.core import tensor` would swallow
-                f"{fullname} comes from module {number} ({title}), which has no export here yet. "
-                f"Complete it first: tito module complete {number}",
-                name=fullname,
+            missing = (
+                f"which has no export here yet. Complete it first: tito module complete {number}"
+                if self.workspace
+                else f"and no workspace was found at or above {_here()}. Run this inside your workspace, or name it in {WORKSPACE_VARIABLE}."
             )
+            # not ModuleNotFoundError, which `from tinytorch.core import tensor` would swallow
+            raise ImportError(f"{fullname} comes from module {number} ({title}), {missing}", name=fullname)
         if any(name.startswith(fullname + ".") for name in COURSE_MODULES):
             # `tinytorch.core` before anything was exported into it: an empty package, so that the import of
             # `tinytorch.core.tensor` goes on to the message above

@@ -47,9 +47,20 @@ class Group(Command, click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         word = arguments[0]
         if self.get_command(context, word) is None and not word.startswith("-"):
-            import difflib
-
-            near = difflib.get_close_matches(word.lower(), self.list_commands(context), n=1)
-            meant = f" Did you mean {near[0]}?" if near else f" There is: {', '.join(self.list_commands(context))}."
+            meant = f" Did you mean {near}?" if (near := self._near(context, word)) else f" There is: {', '.join(self.list_commands(context))}."
             raise click.UsageError(f"No such command {word!r}.{meant}", context)
         return super().resolve_command(context, arguments)
+
+    def _near(self, context: click.Context, word: str) -> str | None:
+        """The command that a wrong word may have meant: one of a group below by that very name, else a similar one."""
+        import difflib
+
+        for name in self.lazy:
+            group = self.get_command(context, name)
+            if isinstance(group, click.Group) and word in group.list_commands(context):
+                return f"tito {name} {word}"
+        # a suggestion is typed without much thought: none may be more destructive than what was asked for
+        harmless = [name for name in self.list_commands(context) if name != "reset"]
+        return next(iter(difflib.get_close_matches(word.lower(), harmless, n=1)), None) or next(
+            (name for name in difflib.get_close_matches(word.lower(), ["reset"], cutoff=0.75)), None
+        )

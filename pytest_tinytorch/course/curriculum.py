@@ -173,7 +173,7 @@ def _not_one(name: str, matches: Sequence[str], parts: Sequence[Part], kind: str
         return f"There is no {kind} {name!r}. The course has none."
     return (
         f"There is no {kind} {name!r}.{meant} {kind.capitalize()}s are {parts[0].number} to {parts[-1].number}; "
-        f"list them with: tito {kind} {'list' if kind == 'module' else 'status'}"
+        f"list them with: tito {kind} list"
     )
 
 

@@ -1,11 +1,28 @@
 """What the student started from, and what differs from it now."""
 from __future__ import annotations
 
+from pathlib import Path
+
 from pytest_tinytorch.course.curriculum import Milestone, Module
 from pytest_tinytorch.workspace.layout import Workspace
 from tinytorch import files
 
 _NOT_TESTS = ("__pycache__", ".pytest_cache")
+
+
+def missing_tests(workspace: Workspace) -> dict[str, Path]:
+    """The course's files beside the tests that the workspace lacks, sorted, and where each can be copied from.
+
+    That is the pristine copy, or the installed course if there is none.
+    """
+    found = {}
+    for source in (workspace.course.folder, workspace.pristine):
+        for part in workspace.course.parts:
+            for path in (source / part.test_folder).rglob("*"):
+                relative = path.relative_to(source)
+                if path.is_file() and not set(relative.parts) & set(_NOT_TESTS) and not (workspace.root / relative).exists():
+                    found[relative.as_posix()] = path
+    return dict(sorted(found.items()))
 
 
 def differing(workspace: Workspace, part: Module | Milestone) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -73,11 +74,29 @@ def _run_notebook(workspace: Workspace, copy: WorkingCopy, environment: dict[str
         cases = ElementTree.parse(report).iter("testcase") if report.is_file() else ()
         for case in cases:
             for failure in (*case.iter("failure"), *case.iter("error")):
-                return f"{workspace.relative(copy.path)} does not run from top to bottom:\n{(failure.text or '').strip()}"
+                return _told(workspace, copy, case.get("name", ""), failure.text or "")
     return (
         f"{workspace.relative(copy.path)} can't be checked: nbval ended with status {done.returncode}.\n"
         f"{(done.stdout + done.stderr).strip()[-2000:]}"
     )
+
+
+def _told(workspace: Workspace, copy: WorkingCopy, name: str, text: str) -> str:
+    """What nbval reports of one cell, told of the student's own cell and line.
+
+    nbval counts code cells from 0; everything else here counts all cells from 1. The report is in colour, and XML has
+    no escape character: it becomes `#x1B`.
+    """
+    text = re.sub(r"#x1B\[[0-9;]*m", "", text)
+    code = [cell for cell in copy.cells if cell.kind == "code"]
+    counted = re.search(r"\d+", name)
+    number = code[int(counted[0])].number if counted and int(counted[0]) < len(code) else "?"
+    _, _, trace = text.partition("Traceback:\n")
+    trace = re.sub(r"^-+\n", "", trace.strip())
+    line = re.search(r"In\[\d+\], line (\d+)", trace)
+    trace = re.sub(r"Cell In\[\d+\], line", f"cell {number}, line", trace)
+    place = f"{workspace.relative(copy.path)}:cell {number}" + (f":{line[1]}" if line else "")
+    return f"{place} fails when the notebook is run from top to bottom:\n{trace or text.strip()}"
 
 
 def _without_outputs(data: bytes) -> str:

@@ -18,7 +18,7 @@ from tinytorch.errors import ExportError, WorkspaceError
 KINDS = ("code", "markdown", "raw")
 _ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _CONFLICT = re.compile(r"^(?:<<<<<<<|>>>>>>>)", re.MULTILINE)
-_RESTORE = "Bring a working copy back with `tito backup restore`, or start the module again with `tito module reset`."
+_RESTORE = "Bring a working copy back with `tito backup restore NN`, or start the module again with `tito module reset NN`."
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from types import TracebackType
 
 # makes the pseudo-terminal the one that controls the process, so that Ctrl-C on it is an interrupt, then becomes tito
 _BECOME_TITO = """
-import fcntl, os, sys, termios
+import fcntl, os, signal, sys, termios
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background job is started with SIGINT ignored
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.executable, [sys.executable, "-m", "tito", *sys.argv[1:]])
 """
@@ -56,14 +57,21 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self.window, text.encode("utf-8"))
 
-    def end(self) -> int:
-        """Read to the end; returns the exit status."""
-        while self._read():
+    def end(self, again: str = "") -> int:
+        """Read to the end; returns the exit status.
+
+        `again` is typed once more when nothing comes: a Ctrl-C that falls between a prompt and the reading of its
+        answer is noticed by Python only with the next key.
+        """
+        while self._read(again):
             pass
         return self.process.wait(_LIMIT)
 
-    def _read(self) -> bool:
-        ready, _, _ = select.select([self.window], [], [], _LIMIT)
+    def _read(self, again: str = "") -> bool:
+        ready, _, _ = select.select([self.window], [], [], 2 if again else _LIMIT)
+        if again and not ready:
+            self.type(again)
+            return self._read()
         assert ready, f"nothing more came after:\n{self.seen}"
         try:
             data = os.read(self.window, 65536)

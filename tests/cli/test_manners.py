@@ -63,6 +63,9 @@ def test_help_without_a_command(tito: Tito):
     [
         (["modul", "status"], "Did you mean module?"),
         (["module", "complet", "01"], "Did you mean complete?"),
+        (["test", "01"], "Did you mean tito module test?"),
+        (["run", "01"], "Did you mean tito milestone run?"),
+        (["rest"], "Did you mean reset?"),
         (["milestone", "rnu", "1"], "Did you mean run?"),
         (["zzz"], "There is: init, module, milestone"),
         (["module", "start", "tensr"], "Did you mean tensor?"),

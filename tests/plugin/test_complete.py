@@ -2,7 +2,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -161,7 +165,10 @@ def test_the_first_date_and_unknown_keys_stay(student: Student):
 def test_what_does_not_run_from_top_to_bottom_is_not_complete(student: Student):
     student.write(ALPHA + "\n# %%\nprint(undefined_name)\n")
     done = student.pytest(*COMPLETE)
-    assert done.returncode == 1 and "does not run from top to bottom" in done.stdout and "undefined_name" in done.stdout, done.stdout
+    assert done.returncode == 1 and "from top to bottom" in done.stdout and "name 'undefined_name' is not defined" in done.stdout, done.stdout
+    assert "x1B" not in done.stdout and "\x1b" not in done.stdout
+    if student.format == "ipynb":
+        assert "modules/01_tensor/01_tensor.ipynb:cell 6:1 fails" in done.stdout
     assert student.completed == [] and not student.export().exists()
     assert student.pytest(*COMPLETE, "-o", "tito_notebook_check=false").returncode == 0
 
@@ -232,6 +239,31 @@ def test_hooks_hear_of_exports_and_completions(student: Student):
     assert "HEARD 01 tensor.py" in done.stdout and "HEARD 01 True" in done.stdout
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent another way on Windows")
+@in_both_formats
+def test_an_interrupt_in_the_notebook_check_records_nothing_and_says_so(student: Student, tmp_path: Path):
+    started = tmp_path / "started"
+    student.write(ALPHA + f"\n# %%\nimport pathlib, time\npathlib.Path({str(started)!r}).touch()\ntime.sleep(60)\n")
+    session = subprocess.Popen(
+        [sys.executable, "-m", "pytest", *COMPLETE], cwd=student.root, env=student.environment(), encoding="utf-8",
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    while not started.exists():
+        assert session.poll() is None, session.communicate()[0]
+    session.send_signal(signal.SIGINT)
+    told, _ = session.communicate(timeout=60)
+    assert session.returncode == 2 and "Interrupted. Recorded before that: nothing." in told and "Traceback" not in told, told
+    assert student.completed == [] and not student.export().exists()
+
+
+def test_a_changed_module_that_passes_says_that_the_export_is_older(student: Student):
+    student.solve()
+    assert student.pytest(*COMPLETE).returncode == 0
+    student.write(ALPHA.replace("2 * x", "x + x"))
+    assert "Your package still has the code from before." in student.pytest("-m", "module01").stdout
+
+
 # --- milestones ----------------------------------------------------------------------------------------------------
 
 RUN = ("-m", "milestone01", "--tito-complete")
@@ -241,6 +273,12 @@ def test_a_locked_milestone_names_what_it_needs_and_is_no_attempt(student: Stude
     done = student.pytest(*RUN)
     assert done.returncode == 1 and "complete modules 01-02 first" in done.stdout + done.stderr
     assert "attempts" not in student.state("milestones.json")
+
+
+@pytest.mark.parametrize("arguments", [("-m", "milestone01"), ("milestones",)], ids=["named", "folder"])
+def test_a_locked_milestone_is_told_in_any_run(student: Student, arguments: tuple[str, ...]):
+    done = student.pytest(*arguments)
+    assert done.returncode == 1 and "complete modules 01-02 first" in done.stdout + done.stderr and "FAILURES" not in done.stdout
 
 
 def test_a_milestone_counts_attempts_and_keeps_its_first_date(student: Student):

@@ -113,6 +113,22 @@ def test_one_module_that_cannot_be_staged_leaves_the_others_alone(student: Stude
     assert done.returncode == 1 and "4 passed" in done.stdout and "1 failed" in done.stdout and "notebook command" in done.stdout
 
 
+@pytest.mark.parametrize("file", ["test_double.py", "test_root.py"])
+@pytest.mark.parametrize("more", [(), ("-m", "module01"), ("-x",)], ids=["alone", "marker", "x"])
+def test_one_file_of_a_broken_module_says_why(student: Student, file: str, more: tuple[str, ...]):
+    student.write("# %% tags=[\"export\"]\n1 / 0\n")
+    done = student.pytest(f"tests/01_tensor/{file}", *more)
+    assert done.returncode == 1 and "1 failed" in done.stdout and "ZeroDivisionError" in done.stdout, done.stdout
+
+
+def test_failures_with_one_hint_are_told_together(student: Student):
+    student.write(ALPHA.replace("return 2 * x", "return 'no number'"))
+    tests = student.root / "tests" / "01_tensor" / "test_double.py"
+    tests.write_text(tests.read_text("utf-8").replace('"You squared it.", when=got == x * x', '"Numbers, please."'), "utf-8")
+    done = student.pytest("-m", "module01")
+    assert done.stdout.count("    hint: Numbers, please.") == 1 and "test_double[one] and 1 more with the same hint" in done.stdout
+
+
 def test_one_named_test_of_a_broken_module_fails_with_the_reason(student: Student):
     student.write("# %% tags=[\"export\"]\n1 / 0\n")
     done = student.pytest("tests/01_tensor/test_root.py::test_root")

@@ -20,12 +20,13 @@ import numpy as np
 # How many bytes is a number? NumPy stores Python's `0.1` in 8 (float64, about 16 digits). Training needs fewer digits,
 # so PyTorch stores it in 4 (float32, about 7): ten million weights are 40 MB instead of 80. Its rule becomes ours:
 # Python floats become float32, Python ints int64, Python bools bool. NumPy arrays and NumPy scalars keep their dtype,
-# since somebody chose it. Nothing else is a tensor: text, `None` and complex numbers are a TypeError.
+# since somebody chose it. Text, `None`, complex numbers and ints of more than 64 bits are a TypeError.
 #
 # And which dtype has `a + b`? There are three *kinds*: bool, then integers, then floats.
 #
 # 1. If the kinds differ, the higher kind decides: int64 with float32 is float32.
-# 2. If they are the same, a Python number gives way: float32 times `2.0` stays float32, int8 plus `1` stays int8.
+# 2. If they are the same, a Python number gives way: float32 times `2.0` stays float32, int8 plus `1` stays int8. An
+#    `np.float64`, such as `np.sqrt(2.0)`, is a float to Python's `isinstance`, and gives way too, as in PyTorch.
 # 3. Two arrays of one kind meet in the smallest dtype that holds both, `np.promote_types`.
 #
 # NumPy's own first rule differs, and would double the memory of all that follows:
@@ -41,8 +42,8 @@ assert np.promote_types(np.int8, np.int32) == np.int32
 
 # %% exercise="dtypes" points=3 task="turn data into an array with PyTorch's dtype, and find the dtype of two operands"
 RANK = {"b": 0, "u": 1, "i": 1, "f": 2}  # bool < integers < floats
-DEFAULT_DTYPE = {"b": np.bool_, "u": np.uint64, "i": np.int64, "f": np.float32}  # of Python numbers (u: from 2**63 on)
-PYTHON_NUMBER = (int, float)  # for isinstance; a bool is an int
+DEFAULT_DTYPE = {"b": np.bool_, "i": np.int64, "f": np.float32, "u": np.uint64}  # "u": ints too large for int64
+PYTHON_NUMBER = (int, float)  # for isinstance; a bool is an int, an np.float64 is a float
 FROM_NUMPY = (np.ndarray, np.generic)
 
 def as_array(data: Any, dtype: Any = None) -> np.ndarray:
@@ -50,7 +51,7 @@ def as_array(data: Any, dtype: Any = None) -> np.ndarray:
 
     An array keeps its memory (nothing is copied) and its dtype; Python numbers, also nested in lists, get PyTorch's
     default. A `dtype` that is given overrides both.
-    Raises: TypeError if the data, or the dtype asked for, is not of real numbers or booleans.
+    Raises: TypeError, saying 'number' or 'bool', if the data or the asked dtype holds anything but these.
     """
     ### BEGIN SOLUTION
     array = np.asarray(data)
@@ -117,7 +118,10 @@ class Function:
         """Run the operation on Tensors, arrays or Python numbers; options (`axis`, `shape`, ...) go to `forward`."""
         ctx = Context()
         with np.errstate(all="ignore"):  # 1 / 0 is inf and 0 / 0 is nan, without a warning, as in PyTorch
-            result = wrap(cls.forward(ctx, *cls.arrays(*operands), **options))
+            data = cls.forward(ctx, *cls.arrays(*operands), **options)
+        if not isinstance(data, FROM_NUMPY):
+            raise TypeError(f"{cls.__name__}.forward: should return an array, not a {type(data).__name__}")
+        result = wrap(data)
         if Function.recording:
             for x in operands:
                 if isinstance(x, Tensor) and x.requires_grad:
@@ -186,10 +190,10 @@ assert numbers.T.strides == (4, 12) and np.shares_memory(numbers, numbers.T)
 # single stride walks that in memory, so there is no view of shape (6,): `view` raises a ValueError that says "not
 # contiguous", where `reshape` quietly copies. (PyTorch's `view` accepts a few other stride patterns; ours doesn't.)
 #
-# **Exercise `strides`.** Write `stride`, `is_contiguous` and `view` in the class below. The rest of it is given, and
-# short, since each method only names an operation. Most of these don't exist yet: you write them section by section.
-# Three things differ from PyTorch: `size` is a number, not a method; `numpy()` works for tensors that require a
-# gradient too; and `Tensor(array)` shares the array's memory, as `torch.from_numpy` does.
+# **Exercise `strides`.** Write `stride`, `is_contiguous` and `view` below. `view` checks, then leaves the work to
+# `self.reshape`, so that the result remembers where it came from. The rest is given, and names operations that you
+# write section by section. Three things differ from PyTorch: `size` is a number, not a method; `numpy()` works for
+# tensors that require a gradient too; and `Tensor(array)` shares the array's memory, as `torch.from_numpy` does.
 
 # %% exercise="strides" points=3 task="give strides in elements, recognise what is contiguous, refuse to view the rest"
 class Tensor:
@@ -240,7 +244,7 @@ class Tensor:
     def view(self, *shape: int) -> Tensor:
         """The same memory in another shape; one length may be -1.
 
-        Raises: ValueError if the tensor is not contiguous: only `reshape` may copy.
+        Raises: ValueError, saying 'not contiguous', if the tensor isn't: only `reshape` may copy.
         """
         ### BEGIN SOLUTION
         if not self.is_contiguous():
@@ -397,7 +401,7 @@ assert np.broadcast_to(row, (3, 4)).strides == (0, 8)
 # When shapes don't fit at all, the error should name both.
 #
 # **Exercise `broadcasting`.** Return the shape in which two shapes meet, or raise a ValueError that names both.
-# *Hint:* `zip_longest(..., fillvalue=1)` pads the shorter one, at its end; so walk from the right.
+# *Hint:* `zip_longest(..., fillvalue=1)` pads the end, so walk both from the right; turn the result round at the end.
 
 # %% exercise="broadcasting" points=2 task="return the shape that two shapes broadcast to"
 def broadcast_shape(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
@@ -586,7 +590,7 @@ class Sum(Function):
         ### END SOLUTION
 
 class Mean(Function):
-    """The mean along `axis`. Saves: x.shape, axis, keepdims. Raises: TypeError if x does not hold floats."""
+    """The mean along `axis`. Saves: x.shape, axis, keepdims. Raises: TypeError, saying 'float', if x has none."""
     @staticmethod
     def forward(ctx: Context, x: np.ndarray, axis: Any = None, keepdims: bool = False) -> np.ndarray:
         ### BEGIN SOLUTION
@@ -615,7 +619,7 @@ class Max(Function):
 # of zero: so module 12 will keep attention from looking ahead.
 #
 # **Exercise `selection`.** Write the three forwards. Conditions and masks are booleans, and anything else is a
-# TypeError; `masked_fill` keeps the dtype of x.
+# TypeError that says 'bool'; `masked_fill` keeps the dtype of x.
 
 # %% exercise="selection" points=3 task="select by index, by condition and by mask, and save what the derivative needs"
 class Slice(Function):

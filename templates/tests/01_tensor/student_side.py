@@ -35,6 +35,16 @@ def made_from(x, **options):
     return tensor.data, np.shares_memory(tensor.data, x)
 
 
+def result_of(forward, *operands):
+    """What an operation with this forward gives: forward gets the context and arrays."""
+    return type("Made", (Function,), {"forward": staticmethod(forward)}).apply(*operands)
+
+
+def tensor_as_result(x):
+    """An operation whose forward returns a Tensor, where an array is wanted."""
+    return result_of(lambda ctx, array: Tensor(array), x)
+
+
 def same_memory(one, other):
     return np.shares_memory(one.data, other.data)
 

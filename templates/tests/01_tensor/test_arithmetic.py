@@ -14,7 +14,7 @@ operators = pytest.mark.parametrize("name", OPERATORS)
 CHANGED = (
     "An input was changed. Make a new array, as a + b does: a += b writes into a, and whoever holds it is surprised."
 )
-SAVES = "The docstring says what to save, in which order: module 06 unpacks it."
+RETURNS = "A forward takes arrays and returns an array: Function.apply makes the Tensor."
 FLOATS = "NumPy computes with integers in float64 here. Convert them to float32 first: to_float."
 
 
@@ -105,51 +105,69 @@ def test_division_by_zero(recwarn):
 
 
 CASES = {  # operation, operands, expected, what it saves
-    "Add": lambda a, b: (Add, (a, b), a + b, [a.shape, b.shape]),
-    "Sub": lambda a, b: (Sub, (a, b), a - b, [a.shape, b.shape]),
-    "Mul": lambda a, b: (Mul, (a, b), a * b, [a, b]),
-    "Div": lambda a, b: (Div, (a, b), a / b, [a, b]),
-    "Pow": lambda a, b: (Pow, (a, b), a**b, [a, b, a**b]),
-    "Exp": lambda a, b: (Exp, (a,), np.exp(a), [np.exp(a)]),
-    "Log": lambda a, b: (Log, (a,), np.log(a), [a]),
-    "Neg": lambda a, b: (Neg, (b,), -b, []),
+    "Add": lambda a, b: (Add, {"a": a, "b": b}, a + b, ["a.shape", "b.shape"]),
+    "Sub": lambda a, b: (Sub, {"a": a, "b": b}, a - b, ["a.shape", "b.shape"]),
+    "Mul": lambda a, b: (Mul, {"a": a, "b": b}, a * b, ["a", "b"]),
+    "Div": lambda a, b: (Div, {"a": a, "b": b}, a / b, ["a", "b"]),
+    "Pow": lambda a, b: (Pow, {"a": a, "b": b}, a**b, ["a", "b", "the result"]),
+    "Exp": lambda a, b: (Exp, {"x": a}, np.exp(a), ["the result"]),
+    "Log": lambda a, b: (Log, {"x": a}, np.log(a), ["x"]),
+    "Neg": lambda a, b: (Neg, {"x": b}, -b, []),
 }
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_arithmetic_leaves_its_inputs_alone(rng, student_side, hint, name):
     """A function that changes its argument breaks whoever still holds it."""
-    operation, arrays, expected, _ = CASES[name](positive(rng, 2, 3), positive(rng, 3))
+    operation, operands, expected, _ = CASES[name](positive(rng, 2, 3), positive(rng, 3))
+    arrays = list(operands.values())
     out, _, inputs = student_side.run(operation, *arrays)
     hint(CHANGED, when=any(not np.array_equal(after, before) for after, before in zip(inputs, arrays)))
     for after, before in zip(inputs, arrays):
         np.testing.assert_array_equal(after, before)
+    hint(RETURNS, when=not isinstance(out, np.ndarray))
+    assert isinstance(out, np.ndarray)
     np.testing.assert_allclose(out, expected, rtol=1e-12)
+
+
+def named(value, known):
+    """Which of the known values this is."""
+    for name, right in known.items():
+        if isinstance(right, tuple):
+            if str(value) == str(right):
+                return name
+        elif np.shape(value) == right.shape and np.allclose(value, right, rtol=1e-12, atol=0):
+            return name
+    return f"something else, of shape {np.shape(value)}"
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_arithmetic_saves_what_the_derivative_needs(rng, student_side, hint, name):
     """Shapes for a sum, both factors for a product, the result for a power; in the order of the docstring."""
-    operation, arrays, expected, wanted = CASES[name](positive(rng, 2, 3), positive(rng, 3))
+    operation, operands, expected, wanted = CASES[name](positive(rng, 2, 3), positive(rng, 3))
+    arrays = list(operands.values())
     out, saved, inputs = student_side.run(operation, *arrays)
     np.testing.assert_allclose(out, expected, rtol=1e-12)
-    changed = not np.array_equal(inputs[0], arrays[0])
+    known = {**operands, **{f"{key}.shape": array.shape for key, array in operands.items()}, "the result": expected}
+    kept = [named(value, known) for value in saved]
+    unchanged = np.array_equal(inputs[0], arrays[0])
     hint(
-        SAVES,
-        when=not changed and str([np.shape(value) for value in saved]) != str([np.shape(value) for value in wanted]),
+        f"{name} saves {' and '.join(wanted) or 'nothing'}; the number of values that you saved is {len(kept)}.",
+        when=len(kept) != len(wanted),
     )
-    assert len(saved) == len(wanted)
-    for value, right in zip(saved, wanted):
-        if isinstance(right, tuple):
-            assert str(value) == str(right)
-        else:
-            np.testing.assert_allclose(value, right, rtol=1e-12)
+    for place, (one, right) in enumerate(zip(kept, wanted), start=1):
+        hint(
+            f"{name}: saved value {place} of {len(wanted)} should be {right}; you saved {one}.",
+            when=unchanged and len(kept) == len(wanted) and one != right,
+        )
+    assert kept == wanted
 
 
 @pytest.mark.parametrize("name", ["Mul", "Div", "Pow", "Exp", "Log"])
 def test_arithmetic_saves_references(rng, student_side, hint, name):
     """Saving costs no memory as long as nothing is copied or computed twice."""
-    operation, arrays, expected, wanted = CASES[name](positive(rng, 2, 3), positive(rng, 3))
+    operation, operands, expected, wanted = CASES[name](positive(rng, 2, 3), positive(rng, 3))
+    arrays = list(operands.values())
     np.testing.assert_allclose(student_side.run(operation, *arrays)[0], expected, rtol=1e-12)
     shared = student_side.saved_by_reference(operation, *arrays)
     hint("Save the arrays themselves, and the result that is returned, not copies.", when=False in shared)

@@ -7,6 +7,8 @@ from tinytorch.core.tensor import Tensor, common_dtype
 
 pytestmark = pytest.mark.exercise("dtypes")
 
+MESSAGE = "You raised TypeError, but its message must say what a tensor holds: 'number' or 'bool'."
+
 
 def test_python_numbers_get_the_dtypes_of_pytorch(hint):
     """Floats become float32, ints int64, bools bool, alone or in lists; the widest kind in a list decides."""
@@ -38,7 +40,9 @@ def test_arrays_keep_their_dtype_unless_asked(rng, hint):
         np.testing.assert_array_equal(converted, x.astype("int32"))
     assert Tensor(np.float64(0.1)).numpy().dtype == np.float64
     assert Tensor([1, 2], dtype="float32").numpy().dtype == np.float32
-    assert Tensor([0.1], dtype="float64").item() == 0.1
+    tenth = Tensor([0.1], dtype="float64").item()
+    hint("Go to the asked dtype directly; through float32 the digits are lost.", when=tenth == float(np.float32(0.1)))
+    assert tenth == 0.1
 
 
 def test_an_array_is_not_copied(rng, student_side, hint):
@@ -52,14 +56,16 @@ def test_an_array_is_not_copied(rng, student_side, hint):
     np.testing.assert_array_equal(wider, x)
 
 
+@pytest.mark.hint(AssertionError, MESSAGE)
+@pytest.mark.parametrize("dtype", [None, "float32"], ids=["no dtype asked", "asked for float32"])
 @pytest.mark.parametrize("data", ["1.5", None, 1j, [1, None], ["1", "2"], {"a": 1}, 2**70], ids=repr)
-def test_what_is_not_a_number_is_refused(data):
-    """Text that looks like a number isn't one, and a list with a hole in it neither."""
-    for dtype in (None, "float32"):
-        with pytest.raises(TypeError, match="(?i)number|bool"):
-            Tensor(data, dtype=dtype)
+def test_what_is_not_a_number_is_refused(data, dtype):
+    """Text that looks like a number isn't one, a list with a hole in it neither, and 2**70 has more than 64 bits."""
+    with pytest.raises(TypeError, match="(?i)number|bool"):
+        Tensor(data, dtype=dtype)
 
 
+@pytest.mark.hint(AssertionError, MESSAGE)
 @pytest.mark.parametrize("dtype", ["complex64", "U8", "object", "datetime64[s]"])
 def test_a_dtype_that_holds_no_numbers_is_refused(dtype):
     """Whatever the data are."""
@@ -94,6 +100,7 @@ SAME_KIND = {
     "float16 and float32": (ones("float16"), ones("float32"), "float32"),
     "int8 and int32": (ones("int8"), ones("int32"), "int32"),
     "uint8 and int8": (ones("uint8"), ones("int8"), "int16"),
+    "float32 and np.float64": (ones("float32"), np.float64(2.5), "float32"),
     "bool and bool": (ones("bool"), ones("bool"), "bool"),
     "float64 without dimensions and float32": (np.array(1.0), ones("float32"), "float64"),
 }
@@ -120,6 +127,10 @@ def test_operands_of_one_kind(hint, pair):
     hint(
         "Between two operands of one kind, a Python number gives way to the array's dtype.",
         when=isinstance(b, (int, float)) and as_array != expected and as_array in out,
+    )
+    hint(
+        "np.float64 is a float to Python, as np.sqrt(2.0) is: it gives way too. Ask isinstance(..., PYTHON_NUMBER).",
+        when=isinstance(b, np.float64) and "float64" in out and str(common_dtype(ones("float16"), 2.5)) == "float16",
     )
     assert out == [expected, expected]
 

@@ -129,6 +129,18 @@ def test_a_result_remembers_how_it_was_computed(rng, student_side):
 
 
 @pytest.mark.exercise("dtypes")
+def test_an_operation_returns_an_array(rng, student_side):
+    """`apply` makes the Tensor; a forward that returns one, or nothing, is told so."""
+    x = rng.normal(size=3)
+    np.testing.assert_array_equal(student_side.result_of(lambda ctx, array: array + 1, Tensor(x)).numpy(), x + 1)
+    t = Tensor(x)
+    with pytest.raises(TypeError, match="forward.*array.*Tensor"):
+        student_side.tensor_as_result(t)
+    with pytest.raises(TypeError, match="forward.*array.*None"):
+        student_side.result_of(lambda ctx, array: None, t)
+
+
+@pytest.mark.exercise("dtypes")
 def test_only_floats_require_a_gradient():
     """A small step in an integer doesn't exist."""
     assert str(Tensor([1, 2], dtype="float32", requires_grad=True)) == "Tensor([1., 2.], requires_grad=True)"

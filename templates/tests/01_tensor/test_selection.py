@@ -7,6 +7,8 @@ from tinytorch.core.tensor import MaskedFill, Slice, Tensor, Where, where
 
 pytestmark = pytest.mark.exercise("selection")
 
+NUMBERS = "A mask of integers or floats is a TypeError: compare first, so that it holds booleans."
+
 VIEWS = {
     "a row": 1,
     "the last row": -1,
@@ -139,23 +141,30 @@ def test_masked_fill_and_where_save_mask_and_shapes(rng, student_side, hint):
     x, mask, b = rng.normal(size=(3, 4)), rng.random(4) < 0.5, rng.normal(size=(3, 1))
     out, saved, _ = student_side.run(MaskedFill, x, mask, value=7.0)
     np.testing.assert_array_equal(out, np.where(mask, 7.0, x))
-    hint("MaskedFill saves the mask and x.shape, in this order.", when=len(saved) != 2)
+    hint(
+        "MaskedFill saves the mask and x.shape, in this order.",
+        when=len(saved) != 2 or not np.array_equal(saved[0], mask) or str(saved[1]) != "(3, 4)",
+    )
     assert len(saved) == 2
     np.testing.assert_array_equal(saved[0], mask)
     assert str(saved[1]) == "(3, 4)"
     out, saved, _ = student_side.run(Where, mask, x, b)
     np.testing.assert_array_equal(out, np.where(mask, x, b))
-    hint("Where saves the condition, a.shape and b.shape, in this order.", when=len(saved) != 3)
+    hint(
+        "Where saves the condition, a.shape and b.shape, in this order.",
+        when=len(saved) != 3 or not np.array_equal(saved[0], mask) or str(saved[1:]) != "((3, 4), (3, 1))",
+    )
     assert len(saved) == 3
     np.testing.assert_array_equal(saved[0], mask)
     assert str(saved[1:]) == "((3, 4), (3, 1))"
 
 
+@pytest.mark.hint(AssertionError, "You raised TypeError, but its message must say what is expected: 'bool'.")
+@pytest.mark.hint(pytest.fail.Exception, NUMBERS)
 @pytest.mark.parametrize("mask", [[1, 0, 1], [1.0, 0.0, 1.0]], ids=["integers", "floats"])
-def test_masks_are_booleans(hint, mask):
+def test_masks_are_booleans(mask):
     """Ones and zeros may be a mask, or numbers by mistake: PyTorch asks, and so do we."""
     t = Tensor([1.0, 2.0, 3.0])
-    hint("A mask of integers or floats is a TypeError: compare first, so that it holds booleans.")
     with pytest.raises(TypeError, match="(?i)bool"):
         t.masked_fill(Tensor(mask), 0.0)
     with pytest.raises(TypeError, match="(?i)bool"):

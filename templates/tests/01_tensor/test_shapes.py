@@ -7,7 +7,6 @@ from tinytorch.core.tensor import Permute, Reshape, Tensor, Transpose
 
 pytestmark = pytest.mark.exercise("shapes")
 
-SAVES = "The docstring says what to save, in which order: module 06 unpacks it."
 COPIED = "The numbers were copied: reshape, swapaxes and transpose of an array give views by themselves."
 
 
@@ -32,6 +31,22 @@ def test_reshape_keeps_the_order(rng, student_side, hint, shape):
         hint(COPIED, when=not shared)
         assert shared
         assert out.numpy().dtype == np.float32
+
+
+@pytest.mark.parametrize("requires_grad", [True, False], ids=["requires a gradient", "requires none"])
+def test_view_remembers_where_it_came_from(rng, student_side, hint, requires_grad):
+    """`view` is a reshape that never copies, and module 06 follows it back like any other."""
+    x = rng.normal(size=(2, 3))
+    t = Tensor(x, requires_grad=requires_grad)
+    for out in (t.view(3, 2), t.reshape(3, 2)):
+        np.testing.assert_array_equal(out.numpy(), x.reshape(3, 2))
+    out = t.view(3, 2)
+    known = str(out.requires_grad), str(student_side.history(out))
+    hint(
+        "view lost track of its tensor: check, then return self.reshape(*shape), which records the operation.",
+        when=known == ("False", "[]") and requires_grad,
+    )
+    assert known == (("True", "['Reshape']") if requires_grad else ("False", "[]"))
 
 
 def test_view_of_part_of_the_memory(rng, student_side):
@@ -59,6 +74,7 @@ def test_reshape_to_another_size(shape):
         t.reshape(*shape)
 
 
+@pytest.mark.hint(ValueError, "NumPy's transpose wants all axes; swapaxes swaps two.")
 @pytest.mark.parametrize("dims", [(0, 1), (1, 0), (0, 2), (1, 2), (-1, -2), (0, -1), (-3, 1)], ids=str)
 def test_transpose_swaps_two_dimensions(rng, student_side, hint, dims):
     """The others stay where they are, and no number moves."""
@@ -117,12 +133,12 @@ def test_permute_wants_every_dimension_once(dims):
 def test_shapes_save_what_undoing_them_needs(rng, student_side, hint):
     """A reshape the shape it came from, the other two their dimensions."""
     x = rng.normal(size=(2, 3, 4))
-    for operation, options, expected, saved in [
-        (Reshape, {"shape": (4, 6)}, x.reshape(4, 6), "((2, 3, 4),)"),
-        (Transpose, {"dim0": 1, "dim1": -1}, x.swapaxes(1, 2), "(1, -1)"),
-        (Permute, {"dims": (2, 0, 1)}, x.transpose(2, 0, 1), "((2, 0, 1),)"),
+    for operation, names, options, expected, saved in [
+        (Reshape, "Reshape saves x.shape", {"shape": (4, 6)}, x.reshape(4, 6), "((2, 3, 4),)"),
+        (Transpose, "Transpose saves dim0 and dim1", {"dim0": 1, "dim1": -1}, x.swapaxes(1, 2), "(1, -1)"),
+        (Permute, "Permute saves dims", {"dims": (2, 0, 1)}, x.transpose(2, 0, 1), "((2, 0, 1),)"),
     ]:
         out, kept, _ = student_side.run(operation, x, **options)
         np.testing.assert_array_equal(out, expected)
-        hint(SAVES, when=str(kept) != saved)
+        hint(f"{names}, in this order: here ctx.saved should be {saved}.", when=str(kept) != saved)
         assert str(kept) == saved

@@ -7,6 +7,8 @@ from tinytorch.core.tensor import Tensor
 
 pytestmark = pytest.mark.exercise("strides")
 
+ONES = "A dimension of length 1 is never stepped along: its stride doesn't count."
+
 LAYOUTS = {  # of a (3, 4) matrix: strides, contiguous
     "whole": ("(4, 1)", "True"),
     "transposed": ("(1, 4)", "False"),
@@ -54,8 +56,12 @@ def test_contiguous_layouts(rng, student_side, hint, layout):
         when=layout in ("every other column", "left columns", "one column") and out == (strides, "True"),
     )
     hint(
-        "A dimension of length 1 is never stepped along: its stride doesn't count.",
+        ONES,
         when=layout.startswith("one row") and out == (strides, "False"),
+    )
+    hint(
+        "A negative stride walks backwards through memory: each must be that product itself, with its sign.",
+        when=layout == "columns backwards" and out == (strides, "True"),
     )
     hint(
         "A tensor without elements has no order to break: it is contiguous.",
@@ -64,21 +70,34 @@ def test_contiguous_layouts(rng, student_side, hint, layout):
     assert out == (strides, contiguous)
 
 
-def test_permuted_dimensions_are_not_contiguous(rng):
+def test_permuted_dimensions_are_not_contiguous(rng, hint):
     """Of the six orders of three dimensions only the first is; of a tensor with one long dimension, all are."""
     orders = [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]
     x, row = rng.normal(size=(2, 3, 4)), rng.normal(size=(1, 5, 1))
     assert [str(Tensor(x.transpose(order)).is_contiguous()) for order in orders] == ["True"] + ["False"] * 5
-    assert [str(Tensor(row.transpose(order)).is_contiguous()) for order in orders] == ["True"] * 6
+    out = [str(Tensor(row.transpose(order)).is_contiguous()) for order in orders]
+    hint(ONES, when="False" in out)
+    assert out == ["True"] * 6
+
+
+def answer(function, *arguments):
+    """How a call ends: the name of an error and its message, or "no error"."""
+    try:
+        function(*arguments)
+    except (ValueError, NotImplementedError) as error:
+        return f"{type(error).__name__}: {error}"
+    return "no error"
 
 
 @pytest.mark.parametrize("layout", [name for name, (_, contiguous) in LAYOUTS.items() if contiguous == "False"])
 def test_view_refuses_what_it_would_have_to_copy(rng, student_side, hint, layout):
     """No stride walks these numbers in index order, so no other shape can be seen in place."""
     t = student_side.laid_out(rng.normal(size=(3, 4)), layout)
+    said = answer(t.view, -1)
     hint(
         "view must not copy: it raises a ValueError if the tensor is not contiguous.",
-        when=str(t.is_contiguous()) == "False",
+        when=str(t.is_contiguous()) == "False" and (said == "no error" or "exercise shapes" in said),
     )
+    hint("You raised ValueError, but its message must say 'not contiguous'.", when=said.startswith("ValueError"))
     with pytest.raises(ValueError, match="contiguous"):
         t.view(-1)

@@ -69,9 +69,12 @@ def test_gelu_of_huge_numbers(student_side, approximate):
     np.testing.assert_array_equal(out, [0, 0, x[2], x[3]])
 
 
-def test_gelu_refuses_an_unknown_approximation(hint):
+@pytest.mark.hint(
+    pytest.fail.Exception, "approximate='tan' was accepted: anything but 'none' and 'tanh' has to be a ValueError."
+)
+@pytest.mark.hint(AssertionError, "The message of the ValueError has to name both choices, 'none' and 'tanh'.")
+def test_gelu_refuses_an_unknown_approximation():
     """A misspelt choice must not quietly become one of the two; the message names both."""
-    hint("approximate='tan' was accepted: anything but 'none' and 'tanh' has to be a ValueError.")
     with pytest.raises(ValueError, match=r"(?s)(?=.*none)(?=.*tanh)"):
         GELU(approximate="tan")(Tensor([1.0]))
 
@@ -94,11 +97,12 @@ def test_gelu_of_a_number_and_of_nothing(approximate):
 
 
 @both
-def test_gelu_leaves_its_input_alone(rng, approximate):
+def test_gelu_leaves_its_input_alone(rng, hint, approximate):
     """A function that changes its argument breaks whoever still holds it."""
     x = rng.normal(size=(4, 6)) * 10
     given = Tensor(x.copy())
     out = GELU(approximate)(given).numpy()
+    hint("The input was changed: work on a new array.", when=not np.array_equal(given.numpy(), x))
     np.testing.assert_array_equal(given.numpy(), x)
     np.testing.assert_allclose(out, x * gate(x, approximate), atol=1e-12)
 
@@ -108,12 +112,20 @@ def test_gelu_saves_what_its_slope_needs(rng, hint, approximate):
     """The slope of x c is c + x c', and c' follows from x and c: compared here with a small step to both sides."""
     x = rng.normal(size=(5, 7))
     ctx = Context()
-    GELUOp.forward(ctx, x, approximate=approximate)
+    GELUOp.forward(ctx, x.copy(), approximate=approximate)
     saved = ctx.saved
     hint("Nothing was saved: call ctx.save before you return.", when=len(saved) == 0)
+    hint("The slope needs x, c and approximate: save these three, in this order.", when=len(saved) not in (0, 3))
     assert len(saved) == 3
     saved_x, c, choice = saved
+    hint("Save x, c and approximate in this order.", when=not isinstance(choice, str))
+    hint(
+        "forward takes and returns arrays: you saved a Tensor.",
+        when=isinstance(saved_x, Tensor) or isinstance(c, Tensor),
+    )
+    assert isinstance(saved_x, np.ndarray) and isinstance(c, np.ndarray)
     assert choice == approximate
+    hint("x and c are in each other's place: save x, c and approximate in this order.", when=np.array_equal(c, x))
     np.testing.assert_array_equal(saved_x, x)
     hint("You saved the result x c: save the factor c alone, without x.", when=np.allclose(c, x * gate(x, approximate)))
     np.testing.assert_allclose(c, gate(x, approximate), atol=1e-12)

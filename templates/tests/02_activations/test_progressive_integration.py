@@ -38,7 +38,7 @@ every_activation = pytest.mark.parametrize(
 def test_activations_of_views(rng, name, make, expected):
     """A transposed tensor, or one with every other column, is a view: its numbers lie elsewhere than in index order."""
     x = rng.normal(size=(4, 6))
-    transposed, sliced = make()(Tensor(x).T), make()(Tensor(x)[:, ::2])
+    transposed, sliced = make()(Tensor(x.copy()).T), make()(Tensor(x.copy())[:, ::2])
     np.testing.assert_allclose(transposed.numpy(), expected(x.T), rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(sliced.numpy(), expected(x[:, ::2]), rtol=1e-9, atol=1e-12)
 
@@ -47,7 +47,7 @@ def test_activations_of_views(rng, name, make, expected):
 def test_activations_pass_the_wish_for_a_gradient_on(rng, name, make, expected):
     """A result requires a gradient if its input does, so that module 06 finds its way back; and only then."""
     x = rng.normal(size=(3, 5))
-    with_gradient, without = make()(Tensor(x, requires_grad=True)), make()(Tensor(x))
+    with_gradient, without = make()(Tensor(x.copy(), requires_grad=True)), make()(Tensor(x.copy()))
     np.testing.assert_allclose(with_gradient.numpy(), expected(x), rtol=1e-9, atol=1e-12)
     assert (with_gradient.requires_grad, without.requires_grad) == (True, False)
 
@@ -59,7 +59,7 @@ def test_activations_say_what_they_are(rng, name, make, expected):
     assert str(activation) == name
     for shape in [(2, 3), (4, 1)]:
         x = rng.normal(size=shape)
-        np.testing.assert_allclose(activation(Tensor(x)).numpy(), expected(x), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(activation(Tensor(x.copy())).numpy(), expected(x), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.exercise("relu_forward")
@@ -93,7 +93,7 @@ def test_sigmoid_is_the_softmax_of_two_scores(rng):
 
 @pytest.mark.exercise("log_softmax_forward")
 def test_the_loss_of_a_confident_mistake_is_finite(rng):
-    """The mean of -log p of the right classes, as module 04 will need it, where they have the lowest of far apart scores."""
+    """The mean of -log p of the right classes, as module 04 will need it: they have the lowest of far apart scores."""
     scores = (rng.normal(size=(4, 3)) * 300).astype(np.float32)
     right = scores.argmin(axis=1)
     picked = LogSoftmax(dim=1)(Tensor(scores))[[0, 1, 2, 3], right]

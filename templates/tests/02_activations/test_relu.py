@@ -70,7 +70,10 @@ def test_relu_saves_its_result(rng, hint, student_side):
     ReLUOp.forward(ctx, x.copy())
     saved = ctx.saved
     hint("Nothing was saved: call ctx.save before you return.", when=len(saved) == 0)
+    hint("Save the result alone: the slope needs nothing else.", when=len(saved) > 1)
     assert len(saved) == 1
+    hint("forward takes and returns arrays: you saved a Tensor.", when=isinstance(saved[0], Tensor))
+    assert isinstance(saved[0], np.ndarray)
     hint("You saved the input of ReLU: the result says as much, and is kept anyway.", when=np.array_equal(saved[0], x))
     np.testing.assert_array_equal(saved[0], np.maximum(x, 0))
     with_input, with_saved = student_side.shared(ReLUOp, x)

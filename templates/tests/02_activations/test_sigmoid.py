@@ -79,11 +79,12 @@ def test_sigmoid_of_a_number_and_of_nothing():
     assert Sigmoid()(Tensor(np.empty((0, 3), np.float32))).numpy().shape == (0, 3)
 
 
-def test_sigmoid_leaves_its_input_alone(rng):
+def test_sigmoid_leaves_its_input_alone(rng, hint):
     """A function that changes its argument breaks whoever still holds it."""
     x = rng.normal(size=(4, 6))
     given = Tensor(x.copy())
     out = Sigmoid()(given).numpy()
+    hint("The input was changed: work on a new array.", when=not np.array_equal(given.numpy(), x))
     np.testing.assert_array_equal(given.numpy(), x)
     np.testing.assert_allclose(out, 1 / (1 + np.exp(-x)), rtol=1e-12)
 
@@ -92,10 +93,17 @@ def test_sigmoid_saves_its_result(rng, hint, student_side):
     """With s for the result, the slope is s (1 - s): compared here with a small step to both sides."""
     x = rng.normal(size=(5, 7))
     ctx = Context()
-    SigmoidOp.forward(ctx, x)
+    SigmoidOp.forward(ctx, x.copy())
     saved = ctx.saved
     hint("Nothing was saved: call ctx.save before you return.", when=len(saved) == 0)
+    hint("Save the result alone: the slope needs nothing else.", when=len(saved) > 1)
     assert len(saved) == 1
+    hint("forward takes and returns arrays: you saved a Tensor.", when=isinstance(saved[0], Tensor))
+    assert isinstance(saved[0], np.ndarray)
+    hint(
+        "You saved the input of the sigmoid: save its result, which gives the slope without another exponential.",
+        when=np.array_equal(saved[0], x),
+    )
     s = 1 / (1 + np.exp(-x))
     hint(
         "You saved the slope of the sigmoid: save its result, from which module 06 computes it.",

@@ -9,11 +9,20 @@ pytestmark = pytest.mark.exercise("softmax_forward")
 
 SHIFT = "Subtract the largest score along dim before exponentiating: the result is the same and cannot overflow."
 KEEPDIMS = "Use keepdims=True: without it the sums have lost a dimension and do not line up with x."
+NOTHING_ADDED = (
+    "The probabilities sum to a little less than 1: divide by the sum alone. The shift makes it at least 1, never 0."
+)
 
 
 def expected_softmax(x, dim):
     e = np.exp(x.astype(np.float64))
     return e / e.sum(axis=dim, keepdims=True)
+
+
+def something_was_added(p, dim):
+    """Whether every denominator was a little too large."""
+    missing = 1 - p.sum(axis=dim)
+    return p.dtype == np.float64 and ((missing > 1e-12) & (missing < 1e-3)).all()
 
 
 def test_softmax_of_one_and_two():
@@ -66,12 +75,14 @@ def test_softmax_sums_to_one_along_dim(rng, hint, dim):
 @pytest.mark.hint(ValueError, KEEPDIMS)
 @pytest.mark.parametrize("dim", [0, 1, 2, -2], ids=["first", "middle", "last", "middle-negative"])
 @pytest.mark.parametrize(("dtype", "rtol"), [("float32", 1e-5), ("float64", 1e-12)], ids=["float32", "float64"])
-def test_softmax_of_three_dimensions(rng, dim, dtype, rtol):
+def test_softmax_of_three_dimensions(rng, hint, dim, dtype, rtol):
     """Each slice along dim by itself, in the dtype of the scores, whatever their order in memory."""
     x = (rng.normal(size=(5, 3, 4)) * 3).astype(dtype).transpose(1, 2, 0)
+    expected = expected_softmax(x, dim)
     out = Softmax(dim=dim)(Tensor(x)).numpy()
     assert out.dtype == dtype
-    np.testing.assert_allclose(out, expected_softmax(x, dim), rtol=rtol)
+    hint(NOTHING_ADDED, when=something_was_added(out, dim))
+    np.testing.assert_allclose(out, expected, rtol=rtol)
 
 
 def test_softmax_of_masked_scores():
@@ -102,7 +113,7 @@ def test_softmax_leaves_its_input_alone(rng, hint):
     out = Softmax(dim=-1)(scores).numpy()
     hint(
         "The input was changed. Work on a new array: x - x.max(...) makes one, x -= x.max(...) does not.",
-        when=np.allclose(scores.numpy(), out),
+        when=not np.array_equal(scores.numpy(), x),
     )
     np.testing.assert_array_equal(scores.numpy(), x)  # the test's own x, so that an honest Tensor is needed too
     np.testing.assert_allclose(out.sum(axis=-1), [1, 1], rtol=1e-5)
@@ -117,10 +128,15 @@ def test_softmax_saves_what_its_gradient_needs(rng, hint, student_side, dim):
     saved = ctx.saved
     hint("Nothing was saved: call ctx.save before you return.", when=len(saved) == 0)
     hint("dim was not saved: the gradient sums along it once more.", when=len(saved) == 1)
+    hint("Save the result and dim, and nothing else.", when=len(saved) > 2)
     assert len(saved) == 2
+    hint("forward takes and returns arrays: you saved a Tensor.", when=isinstance(saved[0], Tensor))
+    hint("Save the result first, then dim.", when=isinstance(saved[1], np.ndarray))
+    assert isinstance(saved[0], np.ndarray)
     p, saved_dim = saved
     assert saved_dim == dim
     hint("You saved the scores: the gradient needs the probabilities, the result.", when=np.array_equal(p, x))
+    hint(NOTHING_ADDED, when=something_was_added(p, dim))
     np.testing.assert_allclose(p, expected_softmax(x, dim), rtol=1e-12)
     gradient = p * (g - (g * p).sum(axis=dim, keepdims=True))
     direction, step = rng.normal(size=(3, 4)), 1e-6
@@ -128,5 +144,6 @@ def test_softmax_saves_what_its_gradient_needs(rng, hint, student_side, dim):
     left = SoftmaxOp.forward(Context(), x - step * direction, dim)
     np.testing.assert_allclose((gradient * direction).sum(), (g * (right - left)).sum() / (2 * step), atol=1e-7)
     with_input, with_saved = student_side.shared(SoftmaxOp, x, dim=dim)
+    hint("The input was changed. Work on a new array, x - x.max(...) makes one.", when=with_input)
     assert not with_input, "the result lies in the input's memory"
     assert with_saved, "what was saved is a copy of the result: save the result itself"

@@ -30,6 +30,26 @@ def copies_every_array(data, dtype):
     return np.asarray(array, dtype)
 
 
+@mistake("dtypes", at="as_array", named="through float32 the digits are lost")
+def goes_through_the_default_dtype(data, dtype):
+    array = np.asarray(data)
+    if array.dtype.kind not in RANK or np.dtype(dtype).kind not in RANK:
+        raise TypeError(f"a tensor holds real numbers or booleans, got {array.dtype}")
+    if not isinstance(data, FROM_NUMPY):
+        array = np.asarray(array, DEFAULT_DTYPE[array.dtype.kind])
+    return np.asarray(array, dtype)
+
+
+@mistake("dtypes", at="as_array", named="its message must say what a tensor holds")
+def refuses_without_a_reason(data, dtype):
+    array = np.asarray(data)
+    if array.dtype.kind not in RANK or np.dtype(dtype).kind not in RANK:
+        raise TypeError("not supported")
+    if dtype is None and not isinstance(data, FROM_NUMPY):
+        dtype = DEFAULT_DTYPE[array.dtype.kind]
+    return np.asarray(array, dtype)
+
+
 @mistake("dtypes", at="common_dtype", named="the higher kind decides")
 def promotes_as_numpy_does(a, b):
     left, right = as_array(a).dtype, as_array(b).dtype
@@ -45,6 +65,18 @@ def takes_a_python_number_for_an_array(a, b):
     left, right = as_array(a).dtype, as_array(b).dtype
     if RANK[left.kind] != RANK[right.kind]:
         return left if RANK[left.kind] > RANK[right.kind] else right
+    return np.promote_types(left, right)
+
+
+@mistake("dtypes", at="common_dtype", named="np.float64 is a float to Python")
+def asks_for_the_exact_type_of_a_number(a, b):
+    left, right = as_array(a).dtype, as_array(b).dtype
+    if RANK[left.kind] != RANK[right.kind]:
+        return left if RANK[left.kind] > RANK[right.kind] else right
+    if type(b) in PYTHON_NUMBER:
+        return left
+    if type(a) in PYTHON_NUMBER:
+        return right
     return np.promote_types(left, right)
 
 
@@ -71,9 +103,33 @@ def counts_dimensions_of_length_one(self):
     return True
 
 
+@mistake("strides", at="Tensor.is_contiguous", named="A negative stride walks backwards")
+def forgets_the_sign_of_strides(self):
+    expected = 1
+    for length, step in zip(reversed(self.shape), reversed(self.stride())):
+        if self.size and length != 1 and abs(step) != expected:
+            return False
+        expected *= length
+    return True
+
+
 @mistake("strides", at="Tensor.view", named="view must not copy")
 def lets_view_copy(self, *shape):
     return self.reshape(*shape)
+
+
+@mistake("strides", at="Tensor.view", named="its message must say 'not contiguous'")
+def refuses_to_view_without_a_reason(self, *shape):
+    if not self.is_contiguous():
+        raise ValueError("cannot view")
+    return self.reshape(*shape)
+
+
+@mistake("strides", at="Tensor.view", named="view lost track of its tensor")
+def views_the_array_alone(self, *shape):
+    if not self.is_contiguous():
+        raise ValueError(f"view: shape {self.shape} is not contiguous")
+    return wrap(self.data.reshape(*shape))
 
 
 @mistake("shapes", at="Transpose.forward", named="This reverses all dimensions")
@@ -88,6 +144,18 @@ def reshapes_instead_of_transposing(ctx, x, dim0, dim1):
     shape = list(x.shape)
     shape[dim0], shape[dim1] = shape[dim1], shape[dim0]
     return x.reshape(shape)
+
+
+@mistake("shapes", at="Transpose.forward", named="NumPy's transpose wants all axes")
+def transposes_as_numpy_names_it(ctx, x, dim0, dim1):
+    ctx.save(dim0, dim1)
+    return x.transpose(dim0, dim1)
+
+
+@mistake("shapes", at="Transpose.forward", named="Transpose saves dim0 and dim1")
+def saves_the_shape_of_a_transpose(ctx, x, dim0, dim1):
+    ctx.save(x.shape)
+    return x.swapaxes(dim0, dim1)
 
 
 @mistake("shapes", at="Permute.forward", named="This is the inverse permutation")
@@ -116,6 +184,26 @@ def takes_the_larger_length(a, b):
     return tuple(reversed(shape))
 
 
+@mistake("broadcasting", named="turn the result round at the end")
+def leaves_the_result_reversed(a, b):
+    shape = []
+    for m, n in zip_longest(reversed(a), reversed(b), fillvalue=1):
+        if m != n and m != 1 and n != 1:
+            raise ValueError(f"shapes {a} and {b} do not broadcast")
+        shape.append(n if m == 1 else m)
+    return tuple(shape)
+
+
+@mistake("broadcasting", named="the error must name both shapes")
+def names_no_shapes(a, b):
+    shape = []
+    for m, n in zip_longest(reversed(a), reversed(b), fillvalue=1):
+        if m != n and m != 1 and n != 1:
+            raise ValueError("shapes do not broadcast")
+        shape.append(n if m == 1 else m)
+    return tuple(reversed(shape))
+
+
 @mistake("arithmetic", at="Add.forward", named="An input was changed")
 def adds_in_place(ctx, a, b):
     ctx.save(a.shape, b.shape)
@@ -131,7 +219,7 @@ def divides_integers_as_numpy_does(ctx, a, b):
     return a / b
 
 
-@mistake("arithmetic", at="Mul.forward", named="what to save, in which order")
+@mistake("arithmetic", at="Mul.forward", named="saved value 1 of 2 should be a; you saved a.shape")
 def saves_shapes_of_a_product(ctx, a, b):
     ctx.save(a.shape, b.shape)
     return a * b
@@ -142,6 +230,20 @@ def computes_the_exponential_twice(ctx, x):
     x = to_float(x)
     ctx.save(np.exp(x))
     return np.exp(x)
+
+
+@mistake("arithmetic", at="Exp.forward", named="saved value 1 of 1 should be the result; you saved x")
+def saves_the_input_of_the_exponential(ctx, x):
+    x = to_float(x)
+    ctx.save(x)
+    return np.exp(x)
+
+
+@mistake("arithmetic", at="Log.forward", named="A forward takes arrays and returns an array")
+def makes_the_tensor_in_forward(ctx, x):
+    x = to_float(x)
+    ctx.save(x)
+    return Tensor(np.log(x))
 
 
 @mistake("matmul", named="This multiplies element by element")
@@ -178,6 +280,14 @@ def divides_by_the_length(ctx, x, axis, keepdims):
         raise TypeError(f"mean: expected floats, got {x.dtype}")
     ctx.save(x.shape, axis, keepdims)
     return x.sum(axis=axis, keepdims=keepdims) / np.asarray(len(x), x.dtype)
+
+
+@mistake("reductions", at="Mean.forward", named="must say what mean wants")
+def refuses_the_mean_without_a_reason(ctx, x, axis, keepdims):
+    if x.dtype.kind != "f":
+        raise TypeError("wrong dtype")
+    ctx.save(x.shape, axis, keepdims)
+    return x.mean(axis=axis, keepdims=keepdims)
 
 
 @mistake("reductions", at="Max.forward", named="Max saved its result without the reduced dimensions")

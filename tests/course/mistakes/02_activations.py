@@ -66,9 +66,23 @@ def saves_the_slope(ctx, x):
     return y
 
 
+@mistake("sigmoid_forward", named="saved the input of the sigmoid")
+def saves_the_input_of_sigmoid(ctx, x):
+    ctx.save(x)
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1, e) / (1 + e)
+
+
 @mistake("tanh_forward", named="cancels all digits of a tiny x")
 def is_a_stretched_sigmoid(ctx, x):
     y = 2 * SigmoidOp.forward(Context(), 2 * x) - 1
+    ctx.save(y)
+    return y
+
+
+@mistake("tanh_forward", named="the quotient is ∞/∞")
+def writes_the_quotient_down(ctx, x):
+    y = (np.exp(x) - np.exp(-x)) / (np.exp(x) + np.exp(-x))
     ctx.save(y)
     return y
 
@@ -113,6 +127,19 @@ def takes_any_word(ctx, x, approximate="none"):
     return x * c
 
 
+@mistake("gelu_forward", named="has to name both choices")
+def does_not_say_what_it_takes(ctx, x, approximate="none"):
+    if approximate == "none":
+        c = normal_cdf(x)
+    elif approximate == "tanh":
+        z = np.clip(x, -10, 10)
+        c = (1 + np.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z * z * z))) / 2
+    else:
+        raise ValueError("unknown approximate")
+    ctx.save(x, c, approximate)
+    return x * c
+
+
 @mistake("gelu_forward", named="the root of the whole fraction")
 def takes_the_root_of_two_only(ctx, x, approximate="none"):
     if approximate == "none":
@@ -136,6 +163,19 @@ def leaves_float32(ctx, x, approximate="none"):
     else:
         raise ValueError("approximate must be 'none' or 'tanh'")
     ctx.save(x, c, approximate)
+    return x * c
+
+
+@mistake("gelu_forward", named="save these three, in this order")
+def forgets_which_gelu_it_was(ctx, x, approximate="none"):
+    if approximate == "none":
+        c = normal_cdf(x)
+    elif approximate == "tanh":
+        z = np.clip(x, -10, 10)
+        c = (1 + np.tanh(math.sqrt(2 / math.pi) * (z + 0.044715 * z * z * z))) / 2
+    else:
+        raise ValueError("approximate must be 'none' or 'tanh'")
+    ctx.save(x, c)
     return x * c
 
 
@@ -201,6 +241,23 @@ def shifts_by_one_number(ctx, x, dim):
     return y
 
 
+@mistake("softmax_forward", named="divide by the sum alone")
+def is_afraid_of_zero(ctx, x, dim):
+    y = np.exp(x - x.max(axis=dim, keepdims=True))
+    y /= y.sum(axis=dim, keepdims=True) + 1e-8
+    ctx.save(y, dim)
+    return y
+
+
+@mistake("softmax_forward", named="you saved a Tensor")
+def saves_a_tensor(ctx, x, dim):
+    t = Tensor(x)
+    e = (t - t.max(axis=dim, keepdims=True)).exp()
+    y = e / e.sum(axis=dim, keepdims=True)
+    ctx.save(y, dim)
+    return y.numpy()
+
+
 @mistake("log_softmax_forward", named="rounded to 0 before its logarithm")
 def takes_the_logarithm_of_softmax(ctx, x, dim):
     y = np.log(SoftmaxOp.forward(Context(), x, dim))
@@ -211,6 +268,22 @@ def takes_the_logarithm_of_softmax(ctx, x, dim):
 @mistake("log_softmax_forward", named="exp of a raw score overflows")
 def sums_raw_exponentials(ctx, x, dim):
     y = x - np.log(np.exp(x).sum(axis=dim, keepdims=True))
+    ctx.save(y, dim)
+    return y
+
+
+@mistake("log_softmax_forward", named="not the largest of the whole array")
+def shifts_all_scores_by_one_number(ctx, x, dim):
+    shifted = x - x.max()
+    y = shifted - np.log(np.exp(shifted).sum(axis=dim, keepdims=True))
+    ctx.save(y, dim)
+    return y
+
+
+@mistake("log_softmax_forward", named="does not line up with x: keepdims")
+def loses_a_dimension_of_the_sum(ctx, x, dim):
+    shifted = x - x.max()
+    y = shifted - np.log(np.exp(shifted).sum(axis=dim))
     ctx.save(y, dim)
     return y
 

@@ -187,9 +187,19 @@ def test_a_deleted_test_folder_is_a_fault_and_comes_back(workspace: Workspace):
     folder = workspace.root / "tests" / "01_tensor"
     before = {path.name: path.read_bytes() for path in folder.glob("*.py")}
     shutil.rmtree(folder)
-    assert found(workspace) == ["tests/01_tensor has no tests, so 01 Tensor can't be completed"]
-    assert repair(workspace) == ["Brought back tests/01_tensor, which had no tests."]
+    missing = [f"tests/01_tensor/{name}" for name in ("student_side.py", "test_double.py", "test_root.py")]
+    assert found(workspace) == [f"{path} is missing, so its tests can't pass" for path in missing]
+    assert repair(workspace) == [f"Brought back {path}, which was missing." for path in missing]
     assert {path.name: path.read_bytes() for path in folder.glob("*.py")} == before and found(workspace) == []
+
+
+def test_one_deleted_test_file_is_a_fault_and_comes_back(workspace: Workspace):
+    path = workspace.root / "tests" / "01_tensor" / "test_root.py"
+    before = path.read_bytes()
+    path.unlink()
+    assert found(workspace) == ["tests/01_tensor/test_root.py is missing, so its tests can't pass"]
+    assert repair(workspace) == ["Brought back tests/01_tensor/test_root.py, which was missing."]
+    assert path.read_bytes() == before and found(workspace) == []
 
 
 def test_a_file_that_cannot_be_read_stops_repair(workspace: Workspace):
