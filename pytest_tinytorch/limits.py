@@ -56,18 +56,22 @@ def _interrupt(seconds: float) -> Iterator[None]:
 
     rang = threading.Event()
 
+    def on_interrupt(number: int, frame: FrameType | None) -> None:
+        if rang.is_set():
+            raise TookTooLong(_message(seconds))
+        if callable(before):  # a real Ctrl-C, for whoever listened to it; perhaps nobody did
+            before(number, frame)
+
     def ring() -> None:
         rang.set()
         _thread.interrupt_main()
 
+    before = signal.signal(signal.SIGINT, on_interrupt)
     timer = threading.Timer(seconds, ring)
     timer.daemon = True
     timer.start()
     try:
         yield
-    except KeyboardInterrupt:
-        if rang.is_set():
-            raise TookTooLong(_message(seconds)) from None
-        raise
     finally:
         timer.cancel()
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)

@@ -48,6 +48,17 @@ def test_a_loop_is_interrupted_and_told(system):
     assert "loop" in [frame.name for frame in traceback.extract_tb(raised.value.__traceback__)] or system == "no alarm"
 
 
+def test_a_loop_is_interrupted_where_ctrl_c_is_ignored(system):
+    """A shell's background job is started so."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with pytest.raises(TookTooLong), time_limit(SHORT):
+            loop()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_a_sleep_is_interrupted():
     with pytest.raises(TookTooLong), time_limit(SHORT):
         time.sleep(60)
