@@ -188,6 +188,22 @@ def test_a_notebook_finds_the_files_beside_it(student: Student):
     assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.parametrize("student", ["ipynb"], indirect=True)
+def test_a_notebook_with_outputs_of_50_megabytes_and_no_home(student: Student):
+    student.solve()
+    notebook = json.loads(student.path().read_text("utf-8"))
+    code = next(cell for cell in notebook["cells"] if cell["cell_type"] == "code")
+    code["outputs"] = [{"output_type": "stream", "name": "stdout", "text": ["x" * 50_000_000]}]
+    student.path().write_text(json.dumps(notebook), "utf-8")
+    environment = {name: value for name, value in student.environment().items() if name not in ("HOME", "USERPROFILE")}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *COMPLETE], cwd=student.root, env=environment, stdin=subprocess.DEVNULL,
+        capture_output=True, encoding="utf-8", timeout=120, check=False,
+    )
+    assert done.returncode == 0 and student.completed == [1], done.stdout
+    assert len(student.export().read_bytes()) < 1000
+
+
 def test_windows_newlines_in_the_tests_are_no_edit(student: Student):
     student.solve()
     tests = student.root / "tests" / "01_tensor" / "test_root.py"
