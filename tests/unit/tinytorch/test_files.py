@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -111,14 +112,14 @@ def test_move_follows_a_link_and_makes_folders(tmp_path):
 
 
 def test_move_from_another_file_system_copies(tmp_path, monkeypatch):
-    source, path, replace = written(tmp_path / "x", b"new"), tmp_path / "a.py", os.replace
+    source, path, replace = written(tmp_path / "x", b"new"), tmp_path / "a.py", Path.replace
 
     def other_file_system(one, two):
         if one == source:
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
-        replace(one, two)
+        return replace(one, two)
 
-    monkeypatch.setattr(os, "replace", other_file_system)
+    monkeypatch.setattr(Path, "replace", other_file_system)
     files.move(source, path)
     assert path.read_bytes() == source.read_bytes() == b"new"
 

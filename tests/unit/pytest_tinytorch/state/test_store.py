@@ -106,7 +106,7 @@ FAULTS = {
     "utf-16": ("progress.json", "{}".encode("utf-16"), "line 1: not UTF-8 text"),
     "conflict": ("progress.json", "<<<<<<< HEAD\n{}", "line 1, column 1: Expecting value"),
     "nested absurdly": ("progress.json", "[" * 100_000, "line 1: nested too deeply"),
-    "absurd number": ("progress.json", '{"a": ' + "1" * 5000 + "}", "line 1: .*4300 digits"),
+    "absurd number": ("progress.json", '{"a": ' + "1" * 5000 + "}", "line 1: .*4300"),
     "a list": ("progress.json", "[]", "line 1: a JSON object was expected, found list"),
     "null": ("config.json", "null", "line 1: a JSON object was expected, found NoneType"),
     "no version": ("progress.json", without("version"), "line 1: the key 'version' is missing"),
