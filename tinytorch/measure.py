@@ -4,7 +4,9 @@ Everything drawn is ASCII and fits 40 columns, so that it reads the same in a no
 """
 from __future__ import annotations
 
+import gc
 import shutil
+import tracemalloc
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import cycle
 from numbers import Integral, Real
@@ -15,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Cost", "cost", "duration", "memory", "plot", "save_plot", "table", "time"]
+__all__ = ["Allocation", "Cost", "allocation", "cost", "duration", "memory", "plot", "save_plot", "table", "time"]
 
 BATCH_SECONDS = 1e-3  # calls are timed in batches of at least this: a clock's tick and the loop's cost vanish in it
 BUDGET_SECONDS = 0.1
@@ -27,6 +29,38 @@ class Cost(NamedTuple):
 
     size: int
     seconds: float  # of one call
+
+
+class Allocation(NamedTuple):
+    """Bytes that a call allocated, NumPy's arrays included."""
+
+    kept: int  # still in use when it had returned, by its result or by what it left behind
+    peak: int  # in use at one time while it ran
+
+
+def allocation(function: Callable[..., object], *args: object) -> Allocation:
+    """What `function(*args)` allocates: in use at most, and kept when it has returned. Memory from before isn't counted.
+
+    A first call, whose result is dropped, fills caches and isn't counted.
+
+    >>> allocation(np.zeros, 1000).kept >= 8000
+    True
+    """
+    function(*args)
+    gc.collect()  # what only the collector can free is neither kept nor part of the peak
+    traced = tracemalloc.is_tracing()
+    if not traced:
+        tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        result = function(*args)
+        after, peak = tracemalloc.get_traced_memory()
+        del result
+    finally:
+        if not traced:
+            tracemalloc.stop()
+    return Allocation(after - before, peak - before)
 
 
 def time(function: Callable[..., object], *args: object, budget: float = BUDGET_SECONDS) -> float:

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import time as clock
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,37 @@ def test_time_is_the_best_of_the_repeats():
 def test_time_lets_errors_through():
     with pytest.raises(ZeroDivisionError):
         measure.time(lambda: 1 / 0)
+
+
+def test_allocation_tells_what_is_kept_from_what_was_needed_for_a_moment():
+    def half() -> np.ndarray:
+        whole = np.ones(200_000)
+        return whole[:100_000] * 2.0
+
+    kept, peak = measure.allocation(half)
+    assert 800_000 <= kept < 900_000
+    assert 2_400_000 <= peak < 2_500_000
+
+
+def test_allocation_leaves_the_first_call_and_older_memory_out():
+    held = [np.ones(100_000)]
+
+    def fills_a_cache() -> None:
+        if len(held) == 1:
+            held.append(np.ones(100_000))
+
+    assert measure.allocation(fills_a_cache).peak < 10_000
+
+
+def test_allocation_leaves_a_trace_that_was_on_alone():
+    tracemalloc.start()
+    try:
+        assert measure.allocation(np.zeros, 100_000).kept >= 800_000
+        assert tracemalloc.is_tracing()
+    finally:
+        tracemalloc.stop()
+    measure.allocation(np.zeros, 10)
+    assert not tracemalloc.is_tracing()
 
 
 def test_cost_calls_the_function_with_float32_normals_of_each_size(capsys):
