@@ -308,11 +308,11 @@ class Tensor:
             raise ValueError(f"item: expected 1 element, got {self.size} in shape {self.shape}; index it first")
         return self.data.item()
 
-    def backward(self, gradient: Tensor | None = None) -> None:
+    def backward(self, gradient: Any = None, retain_graph: bool = False) -> None:
         """Compute the gradients of all tensors that this one was computed from (module 06)."""
         from tinytorch.core import autograd
 
-        autograd.backward(self, gradient)
+        autograd.backward(self, gradient, retain_graph)
 
     def __repr__(self) -> str:
         dtype = "" if self.data.dtype.name in ("float32", "int64", "bool") else f", dtype={self.data.dtype}"

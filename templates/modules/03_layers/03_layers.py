@@ -1,11 +1,11 @@
 # %% [markdown]
-# # Layers: functions that own their numbers
+# # Module 03: Layers
 #
-# A network that reads handwritten digits can be written in one line: `y = relu(x @ W1.T + b1) @ W2.T + b2`. With a
-# hidden layer of 128 for images of 784 pixels and 10 classes, W1, b1, W2 and b2 hold 101,770 numbers. Training
-# has to visit every one of them, a checkpoint has to save every one under a name that can be found again, and the very
-# first values must be chosen so that a signal survives the trip through the layers. This module builds the objects
-# that see to it. Their names, arguments and defaults are PyTorch's.
+# A layer is a function that owns its numbers. A network that reads handwritten digits fits on one line:
+# `y = relu(x @ W1.T + b1) @ W2.T + b2`. With a hidden layer of 128 for images of 784 pixels and 10 classes, W1, b1, W2
+# and b2 hold 101,770 numbers. Training has to visit every one of them, a checkpoint has to save every one under a name
+# that can be found again, and the very first values must be chosen so that a signal survives the trip through the
+# layers. This module builds the objects that see to it. Their names, arguments and defaults are PyTorch's.
 
 # %% tags=["export"]
 from __future__ import annotations
