@@ -91,5 +91,6 @@ def pytest_runtest_makereport(
                 properties.append((HINT_PROPERTY, text))
         if call.excinfo.errisinstance(NotImplementedError) and str(call.excinfo.value).startswith(EXERCISE):
             report.longrepr = str(call.excinfo.value)
-            report.meets_empty_exercise = True  # type: ignore[attr-defined]  # travels with the report
+            name, _, _ = report.longrepr.removeprefix(EXERCISE).partition(":")
+            report.meets_empty_exercise = name  # type: ignore[attr-defined]  # travels with the report
     return report

@@ -42,7 +42,7 @@ class Recorder:
         self.workspace = session.workspace
         self.phases: dict[str, dict[str, str]] = {}  # test id -> phase -> outcome
         self.failures: dict[str, pytest.TestReport] = {}
-        self.empty: set[str] = set()  # tests that met an exercise which isn't written yet
+        self.empty: dict[str, str] = {}  # tests that met an exercise which isn't written yet, and that exercise
         self._exercise_of: dict[str, str] = {}
         self._files: dict[str, str | None] = {}  # a node id's file -> the same relative to the workspace
         self.verdicts: dict[str, Verdict] = {}  # by marker
@@ -95,8 +95,8 @@ class Recorder:
             self._exercise_of[test] = str(exercise)
         if report.failed:
             self.failures.setdefault(test, report)
-        if getattr(report, "meets_empty_exercise", False):
-            self.empty.add(test)
+        if exercise := getattr(report, "meets_empty_exercise", None):
+            self.empty[test] = exercise
 
     def exercises(self, part: Module | Milestone) -> dict[str, list[str]]:
         """Exercise to the ids of its tests that ran, in the order of the first of them."""

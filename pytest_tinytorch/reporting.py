@@ -14,7 +14,7 @@ import pytest
 
 from pytest_tinytorch.completion import PASSED, Completion, Verdict
 from pytest_tinytorch.course.curriculum import Milestone, Module, as_ranges
-from pytest_tinytorch.fixtures import HINT_PROPERTY
+from pytest_tinytorch.fixtures import EXERCISE, HINT_PROPERTY
 from pytest_tinytorch.state import progress
 from tinytorch.errors import TinyTorchError
 
@@ -152,9 +152,8 @@ class Reporting:
         terminal.line(f"{passed} of {len(verdict.outcomes)} tests passed")
         for exercise, tests in self._by_exercise(part):
             done = sum(verdict.outcomes.get(test) == PASSED for test in tests)
-            empty = any(test in self.recorder.empty for test in tests)
-            said = "  not written yet" if empty else ""
-            terminal.line(f"  {exercise:<20} {done:>3} of {len(tests):>3}{said}", green=done == len(tests), yellow=empty)
+            said = self._what_is_missing(part, exercise, tests)
+            terminal.line(f"  {exercise:<20} {done:>3} of {len(tests):>3}{said}", green=done == len(tests), yellow=bool(said))
         failures = {
             test: report for test, report in self.recorder.failures.items()
             if test.startswith(part.test_folder + "/") and test not in self.recorder.empty
@@ -171,6 +170,14 @@ class Reporting:
         hidden = sum(map(len, list(groups.values())[_SHOWN_FAILURES:]))
         if hidden:
             terminal.line(f"  and {hidden} more; -x stops at the first failure")
+
+    def _what_is_missing(self, part: Module | Milestone, exercise: str, tests: list[str]) -> str:
+        """Why tests of an exercise met a stub: the exercise isn't written, or it is, and they need another one too."""
+        met = dict.fromkeys(self.recorder.empty[test] for test in tests if test in self.recorder.empty)
+        copy = self.session.plan.copies.get(part.number) if isinstance(part, Module) else None
+        if exercise in met or (met and copy and f"{EXERCISE}{exercise}: ".encode() in copy.data):
+            return "  not written yet"
+        return f"  waits for {', '.join(met)}" if met else ""
 
     def _by_exercise(self, part: Module | Milestone) -> list[tuple[str, list[str]]]:
         """Exercises and the tests of theirs that ran, in the order of the working copy."""

@@ -73,6 +73,17 @@ def test_empty_exercises_are_counted_by_themselves(student: Student, arguments: 
 
 
 @in_both_formats
+@pytest.mark.parametrize("arguments", [(), ("-n", "2")], ids=["one process", "xdist"])
+def test_an_exercise_that_waits_for_another_says_for_which(student: Student, arguments: tuple[str, ...]):
+    """`root` is written, and calls `double`, which is not."""
+    stub = "raise NotImplementedError('exercise double: return twice x')"
+    student.write(ALPHA.replace("return 2 * x", stub).replace("math.sqrt(x)", "math.sqrt(double(x) / 2)"))
+    done = student.pytest("-m", "module01", *arguments)
+    assert done.returncode == 1 and "4 not written yet" in done.stdout, done.stdout
+    assert re.search(r"double +0 of +3  not written yet\n +root +0 of +1  waits for double\n", done.stdout), done.stdout
+
+
+@in_both_formats
 def test_a_failure_points_at_the_students_own_line(student: Student):
     student.write(ALPHA.replace("return math.sqrt(x)", "return math.sqrt(x) / 0"))
     done = student.pytest("-m", "module01")
