@@ -38,18 +38,20 @@ class Break:
     named: str = ""  # what a hint must say, if there is one for it
 
 
-BOTH = ("01", "02")
+EARLY, ALL, MLP = ("01", "02"), ("01", "02", "03"), ("03",)
 BREAKS = [
-    Break("add_returns_its_first_operand", "01", "Add.forward = staticmethod(lambda ctx, a, b: a + 0 * b)", BOTH),
-    Break("sub_is_the_wrong_way_round", "01", "Sub.forward = staticmethod(lambda ctx, a, b: b - a)", BOTH),
-    Break("matmul_transposes_its_right_side", "01", "MatMul.forward = staticmethod(lambda ctx, a, b: a @ b.T)", BOTH),
-    Break("matmul_rounds", "01", "MatMul.forward = staticmethod(lambda ctx, a, b: np.rint(a @ b))", BOTH),
-    Break("transpose_does_nothing", "01", "Transpose.forward = staticmethod(lambda ctx, x, dim0, dim1: x)", BOTH),
+    Break("add_returns_its_first_operand", "01", "Add.forward = staticmethod(lambda ctx, a, b: a + 0 * b)", ALL),
+    Break("sub_is_the_wrong_way_round", "01", "Sub.forward = staticmethod(lambda ctx, a, b: b - a)", EARLY),
+    Break("matmul_transposes_its_right_side", "01", "MatMul.forward = staticmethod(lambda ctx, a, b: a @ b.T)", ALL),
+    Break("matmul_rounds", "01", "MatMul.forward = staticmethod(lambda ctx, a, b: np.rint(a @ b))", ALL),
+    Break("transpose_does_nothing", "01", "Transpose.forward = staticmethod(lambda ctx, x, dim0, dim1: x)", ALL),
     Break("item_loses_the_sign", "01", "Tensor.item = lambda self: abs(self.data.item())", ("01",)),
-    Break("relu_does_nothing", "02", "ReLUOp.forward = staticmethod(lambda ctx, x: x)", ("02",), "negative numbers"),
-    Break("relu_is_the_absolute_value", "02", "ReLUOp.forward = staticmethod(lambda ctx, x: np.abs(x))", ("02",)),
-    Break("sigmoid_of_minus_x", "02", "SigmoidOp.forward = staticmethod(lambda ctx, x: 1 / (1 + np.exp(x)))", ("01",)),
-    Break("linear_has_no_bias", "03", "Linear.forward = lambda self, x: x @ self.weight.T", BOTH, "bias is missing"),
+    Break("results_do_not_require_gradients", "01", "Function.recording = False", MLP),
+    Break("relu_does_nothing", "02", "ReLUOp.forward = staticmethod(lambda ctx, x: ctx.save(x) or x)", ("02", "03"), "negative numbers"),
+    Break("relu_is_the_absolute_value", "02", "ReLUOp.forward = staticmethod(lambda ctx, x: ctx.save(np.abs(x)) or np.abs(x))", ("02", "03")),
+    Break("sigmoid_of_minus_x", "02", "SigmoidOp.forward = staticmethod(lambda ctx, x: 1 / (1 + np.exp(x)))", ("01", "03")),
+    Break("tanh_saves_its_input", "02", "TanhOp.forward = staticmethod(lambda ctx, x: ctx.save(x) or np.tanh(x))", MLP),
+    Break("linear_has_no_bias", "03", "Linear.forward = lambda self, x: x @ self.weight.T", ALL, "bias is missing"),
     Break(
         "linear_ignores_its_weights",
         "03",
@@ -57,9 +59,9 @@ BREAKS = [
         shown = Linear.forward
         Linear.forward = lambda self, x: shown(Linear(self.weight.shape[1], self.weight.shape[0]), x)
         """,
-        BOTH,
+        ALL,
     ),
-    Break("loading_writes_nothing", "03", "Module.load_state_dict = lambda self, state: None", BOTH, "does load"),
+    Break("loading_writes_nothing", "03", "Module.load_state_dict = lambda self, state: None", EARLY, "does load"),
     Break(
         "loading_forgets_the_bias",
         "03",
@@ -67,7 +69,7 @@ BREAKS = [
         load = Module.load_state_dict
         Module.load_state_dict = lambda self, state: load(self, {"weight": state["weight"]}, strict=False)
         """,
-        BOTH,
+        EARLY,
     ),
     Break(
         "sequential_leaves_out_the_middle",
@@ -76,8 +78,59 @@ BREAKS = [
         whole = Sequential.forward
         Sequential.forward = lambda self, x: whole(Sequential(*list(self)[::2]), x)
         """,
-        ("02",),
+        ("02", "03"),
     ),
+    Break("parameters_of_the_first_layer_only", "03", "Module.parameters = lambda self: iter([p for _, p in self.named_parameters()][:2])", MLP),
+    Break("weights_start_at_zero", "03", "init = Linear.__init__\nLinear.__init__ = lambda self, *a, **k: (init(self, *a, **k), self.weight.data.fill(0))[0]", MLP),
+    Break("dropout_never_ends", "03", "Dropout.train = lambda self, mode=True: self", MLP),
+    Break("cross_entropy_counts_the_wrong_class", "04", """
+        right = CrossEntropyOp.forward
+        CrossEntropyOp.forward = staticmethod(lambda ctx, x, t, *rest: right(ctx, x, (t + 1) % x.shape[1], *rest))
+        """, MLP),
+    Break("losses_are_summed", "04", "reduced = lambda losses, reduction, count: losses.sum()", MLP),
+    Break("cross_entropy_saves_the_scores", "04", """
+        right = CrossEntropyOp.forward
+        def forward(ctx, x, *rest):
+            losses = right(ctx, x, *rest)
+            ctx.save(x, *ctx.saved[1:])
+            return losses
+        CrossEntropyOp.forward = staticmethod(forward)
+        """, MLP),
+    Break("loader_forgets_the_last_batch", "05", "batch_count = lambda total, batch_size, drop_last: total // batch_size", MLP),
+    Break("shuffles_repeat", "05", "epoch_order = lambda total, shuffle, rng: np.random.default_rng(0).permutation(total)", MLP, "same in every epoch"),
+    Break("loader_shuffles_inputs_and_labels_apart", "05", """
+        def apart(self, indices):
+            return tuple([Tensor(tensor.data[np.roll(indices, i)]) for i, tensor in enumerate(self.tensors)])
+        TensorDataset.__getitems__ = apart
+        """, MLP),
+    Break("draws_with_replacement", "05", "epoch_order = lambda total, shuffle, rng: rng.integers(total, size=total)", MLP),
+    Break("matmul_sends_nothing_to_its_left", "06", """
+        right = GRADIENTS[MatMul]
+        GRADIENTS[MatMul] = lambda ctx, g: (np.zeros_like(ctx.saved[0]), right(ctx, g)[1])
+        """, MLP, "is zero"),
+    Break("uses_overwrite_each_other", "06", "add_to_grad = lambda leaf, g: setattr(leaf, 'grad', wrap(g[::-1].copy()))", MLP),
+    Break("a_broadcast_gradient_is_averaged", "06", """
+        right = unbroadcast
+        unbroadcast = lambda g, shape: right(g, shape) if g.shape == shape else right(g, shape) / len(g)
+        """, MLP),
+    Break("tanh_has_the_slope_of_sigmoid", "06", "GRADIENTS[TanhOp] = GRADIENTS[SigmoidOp]", MLP),
+    Break("relu_lets_everything_back", "06", "GRADIENTS[ReLUOp] = lambda ctx, g: g", MLP),
+    Break("sgd_goes_uphill", "07", """
+        down = SGD.update
+        SGD.update = lambda self, p, g, *rest: down(self, p, -g, *rest)
+        """, MLP, "goes uphill"),
+    Break("sgd_moves_a_copy", "07", """
+        down = SGD.update
+        SGD.update = lambda self, p, *rest: down(self, p.copy(), *rest)
+        """, MLP, "No weight moved"),
+    Break("gradients_are_never_cleared", "07", "Optimizer.zero_grad = lambda self: None", MLP),
+    Break("momentum_never_lets_go", "07", """
+        def update(self, p, g, state, group):
+            v = state.setdefault("momentum_buffer", np.zeros_like(p))
+            v += g
+            p -= group["lr"] * v
+        SGD.update = update
+        """, MLP),
 ]
 
 
