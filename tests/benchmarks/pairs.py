@@ -35,7 +35,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Ratio:
-    """How long a command takes, as a multiple of another."""
+    """How long something takes, as a multiple of something else."""
 
     ratio: float  # median over pairs
     low: float  # quartiles of the pairs' ratios
@@ -43,6 +43,8 @@ class Ratio:
     seconds: float  # median of the command
     base: float  # median of the other
     pairs: int
+    memory: int | None = None  # the most bytes in use at a time in one call, where that was measured
+    base_memory: int | None = None
 
 
 def compare(command: Command, base: Command, pairs: int) -> Ratio:
@@ -55,8 +57,13 @@ def compare(command: Command, base: Command, pairs: int) -> Ratio:
             times.append((command.seconds(), second))
         else:
             times.append((command.seconds(), base.seconds()))
+    return ratio_of(times)
+
+
+def ratio_of(times: Sequence[tuple[float, float]]) -> Ratio:
+    """What pairs of times say."""
     ratios = sorted(a / b for a, b in times)
     return Ratio(
         median(ratios), ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4],
-        median(a for a, _ in times), median(b for _, b in times), pairs,
+        median(a for a, _ in times), median(b for _, b in times), len(times),
     )
