@@ -117,12 +117,13 @@ class ParamGroups:
 # keep it. `w -= lr * g` writes into the array that is there. And it saves memory: for a model of a gigabyte, one
 # gigabyte.
 #
-# But not all of it. lr * g is a temporary array, as large as the weights. Adam's formula makes ten of them. They are
-# written to memory and read back, and memory is what such a formula waits for: it does one or two operations a number.
-# A core's cache is ten times as fast, and holds about a megabyte. So do the *whole* formula for a piece of 32,768
-# numbers, 128 KiB, before going on to the next: the temporaries are small, and stay in the cache. That is all `blocks`
-# does, and the formulas can be written as they stand in the book. (`np.nditer` hands out the pieces: views if all
-# arrays lie in memory in the same order, copies that are written back if they don't.)
+# But not all of it. lr * g is a temporary array, as large as the weights, and Adam's formula makes one with nearly
+# every operation. They are written to memory and read back, and that is what such a formula waits for: it does one or
+# two operations a number. A core's cache is several times as fast, and holds a megabyte or so. So do the *whole*
+# formula for a piece of 32,768 numbers, 128 KiB, before going on to the next: the temporaries are small, and stay in
+# the cache. That is all `blocks` does, and the formulas can be written as they stand in the book; section 9 measures
+# what it saves. (`np.nditer` hands out the pieces: views if all arrays lie in memory in the same order, copies that are
+# written back if they don't.)
 
 # %% tags=["export"]
 BLOCK = 32_768  # numbers in a piece: 128 KiB in float32

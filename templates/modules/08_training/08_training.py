@@ -18,7 +18,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +46,7 @@ assert math.sqrt(3**2 + 4**2) == 5
 # 1e-6), as in PyTorch, and only used if it is below 1. Parameters without a gradient are passed over; where none has
 # one, 0.0 is returned. For `norm_type=math.inf`, the norm is the largest absolute value of all elements; otherwise the
 # p-norm, (Σ |g|ᵖ)^(1/p). *Hint.* `np.linalg.norm(x, p)` of a vector knows all of them, and a norm of norms is the norm
-# of the whole: so each gradient is reduced to its norm, `g.ravel()`, and then those.
+# of the whole: take that of each `g.ravel()`, then that of the results.
 
 # %% exercise="clip_grad_norm" points=3 task="scale all gradients in place to a global norm of at most max_norm"
 def clip_grad_norm_(parameters: Iterable[Tensor], max_norm: float, norm_type: float = 2.0) -> float:
@@ -182,7 +181,7 @@ assert curves["step"][29:31] == [0.1, 0.05] and abs(curves["warmup, then cosine"
 #
 # A batch of 256 that doesn't fit can be four of 64: gradients *add up* until somebody clears them, so run four forward
 # and backward passes, and take one step. That is *gradient accumulation*. It costs the memory of 64, and gives the
-# gradient of 256, if the parts are weighed rightly. Each loss is a mean over its batch. Say that the means are 2 over
+# gradient of 256, if the parts are weighted rightly. Each loss is a mean over its batch. Say that the means are 2 over
 # 64 samples and 5 over the last 16: the mean over all 80 is (64 · 2 + 16 · 5) / 80 = 2.6, and not (2 + 5) / 2 = 3.5. So
 # send the gradient n · loss back for a batch of n samples, and divide by the number of all samples before the step.
 
@@ -193,8 +192,8 @@ assert (64 * 2 + 16 * 5) / 80 == 2.6 and (2 + 5) / 2 == 3.5
 # A loss that is not finite has no gradient worth following, and after a step by it no weight is finite either. Stop
 # before.
 #
-# **Exercise `training_step`.** `add_batch` runs model and loss, and then the backward pass, from an array of the loss's
-# shape and dtype filled with n, the length of `inputs`. It counts the samples in `self.samples`, and returns the
+# **Exercise `training_step`.** `add_batch` runs model and loss, and then the loss's backward pass, with an array of its
+# shape and dtype, full of n, as the gradient; n is the length of `inputs`. It adds n to `self.samples`, and returns the
 # loss as a float; one that isn't finite is a ValueError that says 'not finite', before the backward pass. `take_step`
 # divides the gradients by `self.samples`, clips them if `self.clip_norm` isn't None, steps the optimizer, clears the
 # gradients, steps the schedule if there is one, and sets `self.samples` to 0. The optimizer knows the parameters:
@@ -343,6 +342,8 @@ def save_checkpoint(path: str | Path, tree: Any) -> None:
     """Write a tree of plain data, arrays and tensors to `path`: whole, or the old file stays."""
     arrays: list[np.ndarray] = []
     text = json.dumps(pack(tree, arrays))
+    if any(array.dtype.hasobject for array in arrays):
+        raise TypeError("checkpoint: can't hold an array of Python objects; NumPy would pickle it")
     buffer = io.BytesIO()
     np.savez(buffer, tree=np.array(text), **{f"array{number}": array for number, array in enumerate(arrays)})
     write_atomic(Path(path), buffer.getvalue())
@@ -369,9 +370,9 @@ def load_checkpoint(path: str | Path) -> Any:
 # **Exercise `resume`.** `state_dict` returns a dictionary: "model", "optimizer" and "schedule" with their states (None
 # for a schedule that isn't there), "random" with `random.get_state()`, and "progress" with a `copy.deepcopy` of it. In
 # the middle of a step, with samples waiting, their gradients would be lost: a ValueError that says 'step'.
-# `load_state_dict` puts all of it in place, a copy of the progress too, and drops gradients that wait for a step. If
-# the model or the optimizer refuses its part with a ValueError, the trainer stays as it was: for the second, the model
-# needs its old weights back.
+# `load_state_dict` puts all of it in place (`random.set_state`), a copy of the progress too, and drops gradients that
+# wait for a step. If only one side has a schedule, it raises a ValueError that says so, before anything else. If model
+# or optimizer refuse, the trainer is as it was; for the optimizer, that means to put the model's old weights back.
 
 # %% exercise="resume" points=3 task="return everything that is needed to go on, and put it in place"
 class Resumable(Evaluation):
@@ -383,7 +384,7 @@ class Resumable(Evaluation):
 
     @property
     def history(self) -> list[dict[str, float]]:
-        """For each epoch that is done: its number, the learning rate, the losses and the metrics."""
+        """For each epoch that is done: its number, the next step's learning rate, the losses and the metrics."""
         return self.progress["history"]
 
     def state_dict(self) -> dict[str, Any]:
@@ -403,6 +404,8 @@ class Resumable(Evaluation):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from where `state_dict` was taken. ValueError, with nothing changed, if it doesn't fit."""
         ### BEGIN SOLUTION
+        if (self.schedule is None) != (state_dict["schedule"] is None):
+            raise ValueError("load_state_dict: either the trainer or the state has a schedule, and the other has none")
         before = self.model.state_dict()
         self.model.load_state_dict(state_dict["model"])
         try:
@@ -433,18 +436,17 @@ class Resumable(Evaluation):
 # 05. But then the generator stands where it stood after the drawing, and dropout has drawn from it since: put the state
 # back that it had before you began.
 #
-# There may be two generators, since a loader can have one of its own; `order_rng` tells from which it draws. If it is
-# its own, it has to be put back at the beginning of an epoch as well, where the process-wide one already is what it
-# should be.
+# A loader can have a generator of its own; `order_rng` tells from which it draws. Its own has to be put back at the
+# beginning of an epoch as well, where the process-wide one already is what it should be.
 #
-# **Exercise `fit`.** `epoch_batches` returns the batches of the epoch that are left. If `progress["batch"]` is above 0,
-# or the loader's generator isn't the process-wide one, and `progress["order"]` isn't None, give `order_rng(loader)`
-# that state (`.bit_generator.state`). Note its state in `progress["order"]`, take the batches (`batches_from`), and if
-# `batch` is above 0, set the process-wide generator back to where it was at the call.
+# **Exercise `fit`.** `epoch_batches` returns the batches of the epoch that are left. If `progress["order"]` isn't None,
+# and either `progress["batch"]` is above 0 or the loader's generator is its own, `order_rng(loader)` gets that state
+# (`.bit_generator.state`). Note its state in `progress["order"]`, take the batches (`batches_from`), and if `batch` is
+# above 0, set the process-wide generator back to where it was at the call.
 #
-# `train_epoch` goes through them: add the batch; count it in `progress`, "total" being the sum of loss · samples; step
-# when `accumulate` batches have come since the last step; call `self.after_batch()`. At the end of the epoch step once
-# more if samples are waiting.
+# `train_epoch` goes through them: add the batch; in `progress`, add 1 to "batch", its samples to "samples" and loss ·
+# samples to "total"; step when `accumulate` batches have come since the last step; call `self.after_batch()`. At the
+# end of the epoch step once more if samples are waiting.
 
 # %% tags=["export"]
 class Callback:
@@ -460,8 +462,13 @@ def order_rng(loader: Any) -> np.random.Generator:
 
 
 def batches_from(loader: Any, start: int) -> Iterator[Any]:
-    """The batches of a new epoch from number `start` on; from a loader without `batches`, by leaving out the others."""
-    return loader.batches(start) if hasattr(loader, "batches") else islice(iter(loader), start, None)
+    """The batches of a new epoch from number `start` on; a loader without `batches` has to make the others, too."""
+    if hasattr(loader, "batches"):
+        return loader.batches(start)
+    batches = iter(loader)
+    for _ in range(start):
+        next(batches)
+    return batches
 
 
 @contextmanager
@@ -593,7 +600,6 @@ images = digits.images.reshape(-1, 64).astype(np.float32) / 16
 train = TensorDataset(Tensor(images[:1500]), Tensor(digits.labels[:1500]))
 test = TensorDataset(Tensor(images[1500:]), Tensor(digits.labels[1500:]))
 
-
 class StopAt(Callback):
     def __init__(self, epoch: int, batch: int, path: str) -> None:
         self.place, self.path = (epoch, batch), path
@@ -603,14 +609,11 @@ class StopAt(Callback):
             trainer.save(self.path)
             raise StopIteration  # the power fails
 
-
 def make_trainer(callbacks: Sequence[Callback] = ()) -> Trainer:
     model = Sequential(Linear(64, 64), ReLU(), Dropout(0.1), Linear(64, 10))
     optimizer = Adam(model.parameters(), lr=0.01)
-    schedule = CosineSchedule(optimizer, T_max=4 * 24)
-    metrics = {"accuracy": accuracy}
-    return Trainer(model, CrossEntropyLoss(), optimizer, schedule, clip_norm=1.0, metrics=metrics, callbacks=callbacks)
-
+    options = {"clip_norm": 1.0, "metrics": {"accuracy": accuracy}, "callbacks": callbacks}
+    return Trainer(model, CrossEntropyLoss(), optimizer, CosineSchedule(optimizer, T_max=4 * 24), **options)
 
 loader, exam = DataLoader(train, 64, shuffle=True), DataLoader(test, 100)
 random.manual_seed(8)
@@ -645,10 +648,8 @@ trainer = Trainer(wide, CrossEntropyLoss(), Adam(wide.parameters()))
 inputs, target = next(iter(DataLoader(train, 64)))
 trainer.add_batch(inputs, target)
 
-
 def forward() -> Tensor:
     return trainer.loss_fn(wide(inputs), target)
-
 
 times = {"loading": measure.time(lambda: next(iter(loader))), "forward": measure.time(forward)}
 times["backward"] = measure.time(lambda: forward().backward()) - times["forward"]
@@ -658,8 +659,8 @@ measure.table(["part", "time", "share"], [[k, measure.duration(t), f"{t / total:
 
 # %% [markdown]
 # What does accumulation save? 1,024 samples in one batch, or in parts. The memory of the graph is that of one part,
-# O(batch); parameters and gradients stay what they are. The time hardly changes, until the parts get so small that
-# starting an operation weighs more than the operation. And the gradient is the same, but for rounding.
+# O(batch); parameters and gradients stay what they are. The time is much the same, until the parts get so small that
+# starting an operation weighs more than the operation. And so is the gradient, but for rounding.
 
 # %%
 rows, grads = [], []

@@ -242,6 +242,12 @@ def through_file(tree, name="run.npz", tensors=False):
         return training.load_checkpoint(path / name), sorted(file.name for file in path.iterdir())
 
 
+def save_objects(array):
+    """Save an array beside one of Python objects, which NumPy would pickle."""
+    with folder() as path:
+        training.save_checkpoint(path / "run.npz", {"a": array, "b": np.array([{}], dtype=object)})
+
+
 def file_with(tree):
     """The bytes of a checkpoint with tensors, the kinds of array in it, and the names of its parts."""
     with folder() as path:
@@ -436,11 +442,23 @@ class Signalling(training.Callback):
             signal.raise_signal(self.number)
 
 
+class Lazy:
+    """A loader without `batches`, which draws its order when the first batch is asked for."""
+
+    def __init__(self, *arrays):
+        self.arrays = arrays
+
+    def __iter__(self):
+        order = random.generator().permutation(len(self.arrays[0]))
+        for at in range(0, len(order), 3):
+            yield tuple(Tensor(array[order[at : at + 3]]) for array in self.arrays)
+
+
 class Run:
     """A small network with dropout, Adam and a schedule on 10 samples (target i belongs to sample i), in batches of 3."""
 
     def __init__(
-        self, *, shuffle=True, dropout=0.3, transform=False, prefetch=0, own=None, accumulate=1, plain=False, callbacks=(),
+        self, *, shuffle=True, dropout=0.3, transform=False, prefetch=0, own=None, accumulate=1, plain=False, lazy=False, callbacks=(),
     ):
         x = np.arange(30, dtype=np.float32).reshape(10, 3) % 7 / 7
         numbers = np.arange(10, dtype=np.float32)[:, None]
@@ -451,6 +469,8 @@ class Run:
         )
         if plain:
             self.loader = batches(x, numbers, 3)
+        if lazy:
+            self.loader = Lazy(x, numbers)
         self.rng = rng
         self.loss = Noting()
         self.watcher = Watcher()

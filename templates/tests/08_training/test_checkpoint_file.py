@@ -156,6 +156,14 @@ def test_pack_refuses_everything_else(student_side, name):
     same(student_side.round_trip({"a": [1, ()]}), {"a": [1, ()]})
 
 
+def test_arrays_of_objects_are_not_saved(student_side, rng):
+    """NumPy would pickle them, and nothing that is loaded may run: better refused now than when it is needed."""
+    array = rng.normal(size=3)
+    with pytest.raises(TypeError, match="Python objects"):
+        student_side.save_objects(array)
+    same(student_side.round_trip({"a": array}), {"a": array})
+
+
 def draws(state):
     generator = np.random.default_rng(0)
     generator.bit_generator.state = state

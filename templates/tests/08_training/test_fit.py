@@ -83,7 +83,7 @@ def test_history(student_side, rng):
     batches = student_side.batches(problem.x, problem.t, 4)
     history = trainer.fit(batches, 3, batches[:1])
     assert [sorted(record) for record in history] == [["epoch", "loss", "lr", "val_loss", "val_top"]] * 3
-    rate = lambda t: 0.05 * (1 + np.cos(np.pi * t / 12))  # noqa: E731
+    rate = lambda t: 0.05 * (1 + np.cos(np.pi * t / 12))
     assert [record["epoch"] for record in history] == [1, 2, 3]
     np.testing.assert_allclose([record["lr"] for record in history], [rate(3), rate(6), rate(9)], rtol=1e-9)
     w, b, losses = problem.train(3, 4, rate=rate)
@@ -269,6 +269,7 @@ RUNS = {
     "accumulate": {"accumulate": 3},
     "own-accumulate": {"accumulate": 2, "own": 5},
     "list": {"plain": True},
+    "lazy": {"lazy": True},
 }
 
 

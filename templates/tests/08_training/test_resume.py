@@ -158,12 +158,13 @@ def test_load_drops_gradients_that_wait(make, student_side, hint):
 
 REFUSED = {  # how the saved trainer differs, and what the error has in it (modules 03 and 07)
     "model": ({"hidden": 6}, r"0\.weight"), "names": ({"bias": False}, r"0\.bias"), "optimizer": ({"groups": 2}, r"\[2, 2\]"),
+    "schedule": ({"schedule": False}, "schedule"),
 }
 
 
 @pytest.mark.parametrize("name", list(REFUSED))
 def test_load_that_is_refused_changes_nothing(make, student_side, hint, name):
-    """If the model or the optimizer says no, weights, schedule, generator and progress are those from before."""
+    """If a part doesn't fit, weights, schedule, generator and progress are those from before."""
     options, words = REFUSED[name]
     other, steps = make(**options).take(3).record({"loss": 1.0}), make().take(1).record({"loss": 3.0})
     state = other.trainer.state_dict()
@@ -179,6 +180,17 @@ def test_load_that_is_refused_changes_nothing(make, student_side, hint, name):
     fitting = make().take(2).trainer.state_dict()
     steps.trainer.load_state_dict(fitting)
     equal(student_side.arrays_of(steps.trainer.state_dict()), student_side.arrays_of(fitting))
+
+
+def test_schedule_that_nobody_follows_is_refused(make, student_side):
+    """A trainer without a schedule would go on at a constant rate, and nobody would notice."""
+    steps, state = make(schedule=False), make().take(2).trainer.state_dict()
+    before = student_side.weights(steps.trainer.model)
+    with pytest.raises(ValueError, match="schedule"):
+        steps.trainer.load_state_dict(state)
+    equal(student_side.weights(steps.trainer.model), before)
+    steps.trainer.load_state_dict(make(schedule=False).take(2).trainer.state_dict())
+    assert not np.array_equal(student_side.weights(steps.trainer.model)[0], before[0])
 
 
 def test_refused_load_leaves_gradients_that_wait(make, student_side):
