@@ -82,7 +82,7 @@ class _Request:
     keep_bytecode: bool
 
 
-@dataclass
+@dataclass(eq=False)  # pytest 8.0 keeps its plugins in a set
 class _Rounds:
     """A pytest plugin: runs the tests once per seed, those of one exercise first, and keeps what happened.
 

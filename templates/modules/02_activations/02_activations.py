@@ -182,7 +182,7 @@ assert (s * (1 - s)).max() == 0.25 and abs(0.25**10 - 9.5e-7) < 5e-9
 
 # %%
 assert abs(2 / (1 + np.exp(-2)) - 1 - 0.7616) < 5e-5
-tiny = np.float32(1e-8)
+tiny = np.array([1e-8], dtype=np.float32)
 assert 2 / (1 + np.exp(-2 * tiny)) - 1 == 0 and np.tanh(tiny) == tiny
 
 # %% [markdown]
