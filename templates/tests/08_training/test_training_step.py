@@ -8,7 +8,7 @@ from tinytorch.core.training import StepSchedule, TrainingStep
 
 pytestmark = pytest.mark.exercise("training_step")
 
-ALIKE = "Each batch has counted the same, whatever its size: weigh it by its samples, with a gradient full of n: np.full(loss.shape, n, loss.dtype)."
+ALIKE = "Each batch has counted the same, whatever its size: weigh it by its samples, by a gradient full of n."
 BY_BATCHES = "The sum over all samples was divided by the number of batches: divide by self.samples."
 NOT_DIVIDED = "The step goes by the sum over all samples: divide the gradients by self.samples before it."
 OLD_GRADIENT = "The second step goes by the first one's gradient too: clear the gradients after each step."
