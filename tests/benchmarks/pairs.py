@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -48,22 +48,22 @@ class Ratio:
 
 
 def compare(command: Command, base: Command, pairs: int) -> Ratio:
-    """Time two commands in turn, A B B A A B ..., after one warm-up of each."""
+    """Time two commands in turn, after one warm-up of each."""
     command.seconds(), base.seconds()
+    return in_turn(command.seconds, base.seconds, pairs)
+
+
+def in_turn(seconds: Callable[[], float], base_seconds: Callable[[], float], pairs: int) -> Ratio:
+    """What two timings say when they are taken in turn, A B B A A B ..."""
     times: list[tuple[float, float]] = []
     for number in range(pairs):
         if number % 2:
-            second = base.seconds()
-            times.append((command.seconds(), second))
+            second = base_seconds()
+            times.append((seconds(), second))
         else:
-            times.append((command.seconds(), base.seconds()))
-    return ratio_of(times)
-
-
-def ratio_of(times: Sequence[tuple[float, float]]) -> Ratio:
-    """What pairs of times say."""
+            times.append((seconds(), base_seconds()))
     ratios = sorted(a / b for a, b in times)
     return Ratio(
         median(ratios), ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4],
-        median(a for a, _ in times), median(b for _, b in times), len(times),
+        median(a for a, _ in times), median(b for _, b in times), pairs,
     )
