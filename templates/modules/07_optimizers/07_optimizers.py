@@ -269,8 +269,8 @@ assert abs(0.1 / (1 - 0.9**1) - 1) < 1e-12 and abs(0.001 / (1 - 0.999**1) - 1) <
 # %% [markdown]
 # **Exercise `adam`.** Write `update`. `state` gets `step`, a counter that is 1 in the first step, and `exp_avg` and
 # `exp_avg_sq`, m and v, zeros like `p` at first. Each piece of the gradient goes through `self.decayed` before anything
-# else. Compute what is the same for all pieces once, before the loop: √v̂ = √v / √(1 - β₂ᵗ), and 1 - β₁ᵗ can be divided
-# out of lr.
+# else. Compute what is the same for all pieces once, before the loop. Multiply the last formula's numerator and
+# denominator by √(1 - β₂ᵗ): then both corrections stand in lr and ε, and no piece is divided for them.
 #
 # *Hint.* m ← β₁ m + (1 - β₁) g is the same as m += (1 - β₁) (g - m): one pass less.
 
@@ -296,13 +296,13 @@ class Adam(Optimizer):
             state.update(step=0, exp_avg=np.zeros_like(p), exp_avg_sq=np.zeros_like(p))
         state["step"] += 1
         beta1, beta2 = group["betas"]
-        rate = group["lr"] / (1 - beta1 ** state["step"])
         root = math.sqrt(1 - beta2 ** state["step"])
+        rate, eps = group["lr"] * root / (1 - beta1 ** state["step"]), group["eps"] * root
         for g, p, m, v in blocks(g, p, state["exp_avg"], state["exp_avg_sq"]):
             g = self.decayed(p, g, group)
             m += (1 - beta1) * (g - m)
             v += (1 - beta2) * (g * g - v)
-            p -= rate * m / (np.sqrt(v) / root + group["eps"])
+            p -= rate * m / (np.sqrt(v) + eps)  # numerator and denominator times root
         ### END SOLUTION
 
 # %%
