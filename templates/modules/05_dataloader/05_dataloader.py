@@ -20,7 +20,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from tinytorch import random
-from tinytorch.core.tensor import Tensor, as_array
+from tinytorch.core.tensor import Tensor, as_array, wrap
 
 Rng = np.random.Generator | None  # None: the one that `tinytorch.random.manual_seed` seeds
 Transform = Callable[[Tensor, Rng], Tensor]
@@ -77,7 +77,7 @@ def require_same(values: Sequence[Any], what: str) -> None:
 # Sample i is the tuple of the tensors' rows i, views that copy nothing. Beyond the end that is an IndexError: NumPy
 # raises it, and `for sample in dataset` needs it to know where to stop. A batch is gathered, once per tensor.
 #
-# *Hint.* `tensor.data` is the array of a tensor; a Tensor around an array shares its memory.
+# *Hint.* `tensor.data` is the array of a tensor; module 01's `wrap` makes a Tensor around an array, sharing its memory.
 
 # %% exercise="tensor_dataset" points=3 task="return row i of each tensor, and a batch by one gather per tensor"
 class TensorDataset(Dataset):
@@ -108,7 +108,7 @@ class TensorDataset(Dataset):
     def __getitems__(self, indices: Sequence[int] | np.ndarray) -> tuple[Tensor, ...]:
         """The rows of `indices`, in their order; negative ones count from the end."""
         ### BEGIN SOLUTION
-        return tuple([Tensor(tensor.data.take(indices, axis=0)) for tensor in self.tensors])
+        return tuple([wrap(tensor.data.take(indices, axis=0)) for tensor in self.tensors])
         ### END SOLUTION
 
 # %%
@@ -490,7 +490,7 @@ class ToDtype:
         y = x.astype(self.dtype)  # a copy, whatever the dtype was
         if self.scale and np.issubdtype(x.dtype, np.integer):
             y *= 1 / np.iinfo(x.dtype).max  # in place: another large array would cost more than the product
-        return Tensor(y)
+        return wrap(y)
         ### END SOLUTION
 
 
@@ -513,7 +513,7 @@ class Normalize:
         mean, std = [values.astype(x.dtype)[:, None, None] for values in (self.mean, self.std)]
         y = x - mean
         y /= std
-        return Tensor(y)
+        return wrap(y)
         ### END SOLUTION
 
 # %% [markdown]
@@ -567,7 +567,7 @@ class RandomHorizontalFlip:
         x = images.data.copy()
         chosen = rng.random(x.shape[:-3]) < self.p
         x[chosen] = x[chosen, ..., ::-1]
-        return Tensor(x)
+        return wrap(x)
         ### END SOLUTION
 
 
@@ -596,7 +596,7 @@ class RandomCrop:
         row = rng.integers(windows.shape[2], size=len(x))
         column = rng.integers(windows.shape[3], size=len(x))
         crops = windows[np.arange(len(x)), :, row, column]  # (B, C, h, w)
-        return Tensor(crops.reshape(*batch, channels, *self.size))
+        return wrap(crops.reshape(*batch, channels, *self.size))
         ### END SOLUTION
 
 
