@@ -143,6 +143,12 @@ class Recorder:
     def _record(self, part: Module | Milestone, verdict: Verdict) -> None:
         self.verdicts[part.marker] = verdict
         completes = self.completing and part in self.session.plan.selected.named
+        if reason := self._untrusted(part):
+            if completes:
+                self.completions.append(Completion(part, verdict, refused=[reason]))
+            else:
+                self.unrecorded.append(reason)
+            return
         if isinstance(part, Milestone):
             if completes and not self.config.option.tito_working_copy:
                 self.completions.append(complete_milestone(self.workspace, part, verdict))
@@ -168,6 +174,14 @@ class Recorder:
         if completion.done and completion.export:
             self.config.hook.pytest_tinytorch_exported(module=part, path=completion.export)
             self.config.hook.pytest_tinytorch_completed(module=part, verdict=verdict)
+
+    def _untrusted(self, part: Module | Milestone) -> str | None:
+        """Why the tests that ran prove nothing, if they don't."""
+        try:
+            updated = self.session.was_updated(part)
+        except TinyTorchError as error:
+            return str(error)
+        return f"the course was updated while its tests ran. Run it again: pytest -m {part.marker}" if updated else None
 
     def _write_receipt(self) -> None:
         """Tell whoever started this session what it recorded: a module that ends the process leaves no receipt."""

@@ -20,6 +20,7 @@ from pytest_tinytorch.limits import time_limit
 from pytest_tinytorch.problems import Problem, problem_of
 from pytest_tinytorch.selected import Selected, select
 from pytest_tinytorch.state.recovery import recover
+from pytest_tinytorch.state.store import State
 from pytest_tinytorch.workspace.layout import WorkingCopy, Workspace
 from pytest_tinytorch.workspace.stubbed import is_begun
 from tinytorch import _overlay
@@ -46,6 +47,7 @@ class CourseSession:
         self.timeout = _seconds(config.getini("tito_timeout"))
         self.notices: list[str] = []
         self.plan = Plan(Selected((), (), (), ()))
+        self._versions: State = {}
         self._root = str(workspace.root) + os.sep
         self._part_of = {part.test_folder: part for part in workspace.course.parts}
         self._imported: dict[str, Problem | None] = {}
@@ -64,6 +66,7 @@ class CourseSession:
 
     def _decided(self) -> Plan:
         self.notices += recover(self.workspace)
+        self._versions = self.workspace.store.read("version.json")
         for name in ("progress.json", "milestones.json"):
             self.workspace.store.read(name)  # a broken state stops the session before any work is done
         self._collect_from_root()
@@ -77,6 +80,20 @@ class CourseSession:
             self._stage(plan, modules)
         _overlay.bind(self.workspace.root, plan.staging)
         return plan
+
+    def was_updated(self, part: Module | Milestone) -> bool:
+        """Whether the tests of a module or milestone were replaced by an update since this session began."""
+        before, after = (
+            {path: entry for path, entry in versions["files"].items() if path.startswith(part.test_folder + "/")}
+            for versions in (self._versions, self.workspace.store.read("version.json"))
+        )
+        return before != after
+
+    @property
+    def older_course(self) -> str | None:
+        """The version of the course that the workspace's tests are of, if it isn't the installed one."""
+        has = str(self._versions["template_version"])
+        return None if has == self.workspace.course.version else has
 
     def _stage(self, plan: Plan, modules: Iterable[Module]) -> None:
         """Read the working copies of modules, once, and stage those that can be."""

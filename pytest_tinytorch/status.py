@@ -185,6 +185,8 @@ def status(workspace: Workspace) -> Status:
             notes.append("completed with edited tests")
         if module.key in done.get("forced", {}):
             notes.append("completed without its prerequisites")
+        if module.key in done.get("outdated", {}):
+            notes.append("export older than the fix")
         last_run = done.get("results", {}).get(module.key, {}).get("outcome", "")
         return Row(module, state, missing, done["completion_dates"].get(module.key), ", ".join(notes), last_run)
 

@@ -2,6 +2,7 @@
 
 - `tinytorch/_course_modules.py`: where each module is exported, for the overlay's message about a missing export
 - `templates/required_tests.json`: the tests that a module needs to pass, collected from a pristine workspace
+- `templates/history.json`: the hashes of all files in all released versions, by which a lost `version.json` is made again
 """
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from pytest_tinytorch.course.curriculum import Course, load
 from pytest_tinytorch.workspace.create import create
+from tests.course import releases
 
 ROOT = Path(__file__).parent.parent
 
@@ -40,9 +42,16 @@ def required_tests(course: Course) -> str:
         return manifest.read_text("utf-8")
 
 
+def history() -> str:
+    """The text of `templates/history.json`, from the archives of the releases."""
+    with tempfile.TemporaryDirectory() as folder:
+        return releases.history([releases.unpacked(version, Path(folder)) for version in releases.versions()])
+
+
 def main() -> None:
     course = load()
     (ROOT / "tinytorch" / "_course_modules.py").write_text(course_modules(course), "utf-8")
+    (course.folder / "history.json").write_text(history(), "utf-8")
     tests = required_tests(course)
     (course.folder / "required_tests.json").write_text(tests, "utf-8")
     for marker, ids in json.loads(tests).items():

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["TEMPORARY_SUFFIX", "lock", "move", "sha256", "write_atomic"]
+__all__ = ["TEMPORARY_SUFFIX", "is_executable", "lock", "move", "sha256", "write_atomic"]
 
 TEMPORARY_SUFFIX = ".tmp"
 
@@ -59,7 +59,8 @@ def move(source: Path, path: Path) -> None:
     copied and stays.
     """
     path = Path(os.path.realpath(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        path.parent.mkdir(parents=True, exist_ok=True)
     _keep_permissions(path, source)
     try:
         source.replace(path)
@@ -73,6 +74,13 @@ def move(source: Path, path: Path) -> None:
 def _keep_permissions(of: Path, file: Path) -> None:
     with suppress(FileNotFoundError):  # a new file gets the usual ones
         file.chmod(stat.S_IMODE(of.stat().st_mode))
+
+
+def is_executable(path: Path) -> bool | None:
+    """Whether a file, which may not be there yet, can be run; None where the system has no such thing."""
+    if os.name == "nt":
+        return None
+    return path.exists() and bool(path.stat().st_mode & 0o111)
 
 
 def _flush_folder(folder: Path) -> None:

@@ -24,6 +24,8 @@ COMMANDS = {
     "status": "tito.commands.status",
     "reset": "tito.commands.reset",
     "backup": "tito.commands.backup",
+    "undo": "tito.commands.undo",
+    "update": "tito.commands.update",
     "export": "tito.commands.export",
     "config": "tito.commands.config",
     "system": "tito.commands.system",

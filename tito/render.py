@@ -16,7 +16,9 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from pytest_tinytorch.state.undo import Undone
     from pytest_tinytorch.status import Status
+    from pytest_tinytorch.workspace.layout import Workspace
 
 
 def make_safe() -> None:
@@ -101,6 +103,23 @@ def status(report: Status, *, as_json: bool) -> None:
         report.print_rich(console(), datetime.now())
     else:
         print(report.plain(datetime.now()))
+
+
+def undone(workspace: Workspace, done: Undone, *, as_json: bool) -> None:
+    """Print what was taken back."""
+    if as_json:
+        saved = [workspace.relative(path) for path in done.backups]
+        facts = {"restored": done.restored, "removed": done.removed, "kept": done.kept, "backups": saved}
+        data({"command": done.plan.command, "at": done.plan.at} | facts)
+        return
+    say(f"Took back `{done.plan.command}` of {done.plan.at}.", bold=True)
+    for path in done.backups:
+        say(f"Backed up what you changed since to {workspace.relative(path)}")
+    for verb, paths in (("Restored", done.restored), ("Removed", done.removed)):
+        for name in paths:
+            say(f"{verb} {name}")
+    for name in done.kept:
+        say(f"Left {name} as it is: it was changed since.")
 
 
 def diff(lines: Sequence[str]) -> None:

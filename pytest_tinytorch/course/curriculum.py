@@ -218,7 +218,7 @@ def read_course(folder: Path) -> Course:
     if not version:
         raise ConfigError(f"{folder / 'VERSION'} is empty: a version such as 1.0.0 was expected")
     try:
-        data = _parse_toml(text)
+        data = parse_toml(text)
     except ValueError as error:
         raise ConfigError(f"{path}: {error}") from error
     modules, milestones = _rows(Module, data, path), _rows(Milestone, data, path)
@@ -235,7 +235,7 @@ def _text(path: Path) -> str:
         raise ConfigError(f"{path}: {error}") from error
 
 
-def _parse_toml(text: str) -> dict[str, Any]:
+def parse_toml(text: str) -> dict[str, Any]:
     import sys
 
     if sys.version_info >= (3, 11):

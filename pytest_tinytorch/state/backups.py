@@ -125,4 +125,5 @@ def back_up_state(workspace: Workspace) -> Path:
 
 
 def _not_state(folder: str, names: list[str]) -> list[str]:
-    return [name for name in names if name == "lock" or name.endswith(files.TEMPORARY_SUFFIX) or name.startswith(".tito")]
+    """Locks, unfinished files, and changes under way or to be taken back: they belong to the state of that moment."""
+    return [name for name in names if name in ("lock", "transaction", "undo") or name.endswith(files.TEMPORARY_SUFFIX) or name.startswith(".tito")]

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_tinytorch.course.curriculum import UnknownName
+from pytest_tinytorch.state import transaction
 from pytest_tinytorch.state.store import State, Store, line_of
+from pytest_tinytorch.workspace.layout import Workspace
 from tinytorch.errors import ConfigError
 
 FILE = "config.json"
@@ -54,7 +56,7 @@ def chosen(store: Store, name: str) -> str:
     return str(value)
 
 
-def choose(store: Store, name: str, value: str) -> None:
+def choose(workspace: Workspace, name: str, value: str) -> None:
     """Choose a value for a key.
 
     Raises: ConfigError if there is no such value.
@@ -69,7 +71,7 @@ def choose(store: Store, name: str, value: str) -> None:
     def change(config: State) -> None:
         config[name] = value
 
-    store.update(FILE, change)
+    transaction.change_state(workspace, FILE, change, command=f"tito config set {name} {value}")
 
 
 def oddities(store: Store) -> list[str]:

@@ -44,10 +44,15 @@ def differing(workspace: Workspace, part: Module | Milestone) -> list[str]:
         for path in (*(workspace.root / path for path in known), *beside, *above)
         if path.is_file()
     }
-    return sorted(path for path in known.keys() | here.keys() if not _is(known.get(path), here.get(path)))
+    return sorted(path for path in known.keys() | here.keys() if not is_same(known.get(path), here.get(path)))
 
 
-def _is(known: str | None, data: bytes | None) -> bool:
+def is_same_content(one: bytes, other: bytes) -> bool:
+    """Whether two files say the same, whichever newlines git gave them."""
+    return one == other or one.replace(b"\r\n", b"\n") == other.replace(b"\r\n", b"\n")
+
+
+def is_same(known: str | None, data: bytes | None) -> bool:
     """Whether content has a hash, also if git gave it Windows' newlines; no content is what no hash stands for."""
     if data is None or known is None:
         return data is None and known is None

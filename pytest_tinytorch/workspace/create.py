@@ -39,6 +39,20 @@ def course_files(course: Course, format: str) -> dict[str, bytes]:
     return found
 
 
+def files_here(workspace: Workspace) -> dict[str, bytes]:
+    """The course's files in the forms that this workspace's working copies have."""
+    course = workspace.course
+    suffixes = [path.suffix for module in course.modules for path in workspace.existing_forms(module)]
+    usual = suffixes[0][1:] if suffixes else FORMATS[0]
+    contents = course_files(course, usual)
+    for module in course.modules:
+        here = [workspace.relative(path) for path in workspace.existing_forms(module)]
+        if here and course.is_written(module):
+            del contents[f"modules/{module.folder}/{module.folder}.{usual}"]
+            contents |= {path: stub_file(course, module, path.rpartition(".")[2]) for path in here}
+    return contents
+
+
 def stub_file(course: Course, module: Module, format: str) -> bytes:
     """A module as a student first sees it, as a notebook or a percent script."""
     text = stubs.stub(course.source(module).read_text("utf-8"), str(course.source(module)))

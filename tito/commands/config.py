@@ -48,5 +48,5 @@ def set_preference(key: str, value: str) -> None:
     """Choose a value for a key."""
     from pytest_tinytorch.state import config
 
-    config.choose(opening.workspace().store, key, value)
+    config.choose(opening.workspace(), key, value)
     render.say(f"{key} = {value}")
