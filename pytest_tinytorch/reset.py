@@ -60,8 +60,10 @@ def reset_module(workspace: Workspace, module: Module) -> Reset:
         state, versions = workspace.store.read(progress.PROGRESS), workspace.store.read("version.json")
         was_complete = int(module.number) in state["completed_modules"]
         saved = backups.back_up_working_copy(workspace, module)
+        known = dict(versions["files"])
         contents, written = reset_contents(workspace, module, versions, state)
-        versions["last_updated"] = utc_now()
+        if versions["files"] != known:
+            versions["last_updated"] = utc_now()
         contents[".tito/version.json"] = encoded(versions)
         contents[".tito/progress.json"] = encoded(state)
         transaction.replace(workspace, contents, command=f"tito module reset {module.number}")
