@@ -228,9 +228,10 @@ def _fault(name: str, data: bytes) -> str | None:
     for key, (is_right, wanted) in _RULES[name].items():
         if key in state and not is_right(state[key]):
             return f"line {line_of(text, key)}: {key!r} must be {wanted}"
-    version = state["version"] if "version" in _RULES[name] else _FORMAT
+    key = "workspace_version" if name == "version.json" else "version"
+    version = state[key] if key in _RULES[name] else _FORMAT
     if version.partition(".")[0] != _FORMAT.partition(".")[0]:
-        return f"line {line_of(text, 'version')}: format {version}, made by a newer TinyTorch; upgrade with pip"
+        return f"line {line_of(text, key)}: format {version}, made by a newer TinyTorch; upgrade with pip"
     return None
 
 

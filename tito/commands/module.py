@@ -11,7 +11,6 @@ from tito.group import Group
 from tito.options import json_option, pytest_arguments
 
 if TYPE_CHECKING:
-    from pytest_tinytorch.course.curriculum import Module
     from pytest_tinytorch.workspace.layout import Workspace
 
 name_argument = click.argument("name", metavar="NN")
@@ -20,11 +19,6 @@ name_argument = click.argument("name", metavar="NN")
 @click.group(cls=Group, example="tito module start 05")
 def module() -> None:
     """Build the modules of the course. NN is a number or a name: 05, 5, dataloader or data."""
-
-
-def _opened(name: str) -> tuple[Workspace, Module]:
-    workspace = opening.workspace()
-    return workspace, workspace.course.module(name)
 
 
 @module.command("list", example="tito module list")
@@ -66,7 +60,7 @@ def start(name: str) -> None:
     """
     from pytest_tinytorch import starting
 
-    workspace, module = _opened(name)
+    workspace, module = opening.module_workspace(name)
     started = starting.start(workspace, module)
     opening.tell_of_two_forms(workspace, started.copy)
     file = workspace.relative(started.copy.path)
@@ -87,7 +81,7 @@ def view(name: str, as_json: bool) -> None:
     """Show a module's exercises, tests and state."""
     from pytest_tinytorch.views import module_facts, module_view
 
-    workspace, module = _opened(name)
+    workspace, module = opening.module_workspace(name)
     seen = module_view(workspace, module)
     if as_json:
         render.data(seen)
@@ -107,7 +101,7 @@ def test(name: str, arguments: tuple[str, ...]) -> int:
     """Test what you have written. What follows `--` goes to pytest."""
     from tito import running
 
-    workspace, module = _opened(name)
+    workspace, module = opening.module_workspace(name)
     return running.run(workspace, "test", module, arguments)
 
 
@@ -121,7 +115,7 @@ def complete(name: str, arguments: tuple[str, ...]) -> int:
     """
     from tito import running
 
-    return running.complete(*_opened(name), arguments)
+    return running.complete(*opening.module_workspace(name), arguments)
 
 
 @module.command(example="tito module reset 05")
@@ -136,7 +130,7 @@ def reset(name: str, yes: bool) -> int:
     from pytest_tinytorch.starting import check_written
     from tito.dialogs import reset_is_wanted
 
-    workspace, module = _opened(name)
+    workspace, module = opening.module_workspace(name)
     check_written(workspace, module)
     if not yes and not reset_is_wanted(workspace, module):
         return 1
@@ -165,7 +159,7 @@ def solution(name: str, give_up: bool, yes: bool) -> int:
     from pytest_tinytorch.state import progress
     from tito.dialogs import confirmed
 
-    workspace, module = _opened(name)
+    workspace, module = opening.module_workspace(name)
     check_written(workspace, module)
     if module not in progress.complete(workspace):
         if not give_up:
@@ -190,7 +184,7 @@ def diff(name: str) -> None:
     from pytest_tinytorch.starting import check_written
     from pytest_tinytorch.workspace import changes
 
-    workspace, module = _opened(name)
+    workspace, module = opening.module_workspace(name)
     check_written(workspace, module)
     copy = workspace.working_copy(module)
     opening.tell_of_two_forms(workspace, copy)
@@ -209,7 +203,7 @@ def convert(name: str, form: str) -> None:
     from pytest_tinytorch.starting import check_written
     from pytest_tinytorch.workspace.conversion import convert_module
 
-    workspace, module = _opened(name)
+    workspace, module = opening.module_workspace(name)
     check_written(workspace, module)
     done = convert_module(workspace, module, form)
     if not done.changed:
