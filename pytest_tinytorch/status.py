@@ -77,6 +77,7 @@ class Status:
     modules: tuple[Row, ...]
     milestones: tuple[Row, ...]
     last_activity: tuple[Module | Milestone, datetime] | None
+    update: str = ""  # the version of the course that is installed, if the workspace has another
 
     @property
     def done_modules(self) -> int:
@@ -98,7 +99,10 @@ class Status:
         start = next((row for row in self.modules if row.state == OPEN), None)
         if start:
             steps.append(f"Work on module {start.part.label}: tito module start {start.part.number}")
-        return steps or ["Everything is done."]
+        steps = steps or ["Everything is done."]
+        if self.update:
+            steps.append(f"See what version {self.update} of the course changed: tito update --check")
+        return steps
 
     def as_json(self) -> dict[str, Any]:
         """The report as plain data."""
@@ -168,6 +172,7 @@ def status(workspace: Workspace) -> Status:
     recorded = {module.number for module in progress.recorded(workspace, done)}
     complete = {module.number for module in progress.complete(workspace, done)}
     achieved = {milestone.number for milestone in progress.achieved(workspace, milestones)}
+    has = workspace.store.read("version.json")["template_version"]
 
     def module_row(module: Module) -> Row:
         missing = tuple(progress.missing_needs(module, complete))
@@ -206,6 +211,7 @@ def status(workspace: Workspace) -> Status:
         tuple(map(module_row, course.modules)),
         tuple(map(milestone_row, course.milestones)),
         progress.last_activity(workspace, done, milestones),
+        "" if has == course.version else course.version,
     )
 
 

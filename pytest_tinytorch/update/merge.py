@@ -21,7 +21,7 @@ from pytest_tinytorch.update import lines
 from pytest_tinytorch.workspace import convert, notebooks, percent
 from pytest_tinytorch.workspace.notebooks import CONFLICT, Cell
 
-_ALIKE = 0.5  # of their words, for two cells to be one that was changed
+_ALIKE = 0.5  # of a cell's words must be more than this in another, for that to be the same cell, changed
 _OF_THE_COURSE = ("exercise", "points", "task", "tags")  # metadata that the course decides
 _STUB = re.compile(r"^(?P<indent>[ \t]*)(?P<stub>raise NotImplementedError\(\"exercise .*\"\))$", re.MULTILINE)
 _WORD = re.compile(r"\w+")
@@ -226,16 +226,16 @@ def matched(base: Sequence[Cell], other: Sequence[Cell], *, alike: bool = True) 
 
 
 def _most_alike(cell: Cell, other: Sequence[Cell], places: Sequence[int]) -> int | None:
-    """The place of the cell that shares most words; None if all are too different."""
+    """The place of the cell that has most of this one's words in their order; None if none has half of them."""
     words = _WORD.findall(cell.source)
-    best: tuple[float, int | None] = (_ALIKE, None)
+    best: tuple[float, int | None] = (_ALIKE * len(words), None)
     for there in places:
         candidate = other[there]
         if candidate.kind != cell.kind or candidate.exercise != cell.exercise:
             continue
-        ratio = difflib.SequenceMatcher(None, words, _WORD.findall(candidate.source), autojunk=False).ratio()
-        if ratio > best[0]:
-            best = (ratio, there)
+        matcher = difflib.SequenceMatcher(None, words, _WORD.findall(candidate.source), autojunk=False)
+        if (shared := sum(block.size for block in matcher.get_matching_blocks())) > best[0]:
+            best = (shared, there)
     return best[1]
 
 

@@ -124,6 +124,13 @@ def test_a_second_update_finds_nothing_and_says_so(student: Student, install: In
     assert tree(student.root) == before
 
 
+def test_the_status_says_that_there_is_an_update(newer: None, tito: Tito):
+    step = "See what version 1.1.0 of the course changed: tito update --check"
+    assert step in tito("status").out
+    tito("update")
+    assert step not in tito("status").out
+
+
 def test_rollback_is_the_way_back(newer: None, student: Student, tito: Tito):
     before = tree(student.root, but=(".tito/undo", ".tito/lock"))
     tito("update")
