@@ -108,13 +108,18 @@ def explain(
     compared = None if own else _numpys(steps[at + 1 :]) or _failing(error, comparisons)
     values = _values(cut, frame, compared)
     if own:
-        lines += [said(error), f"  {_place(steps[at], root)}, in {function.__name__}", *_own_lines(own, root), *_block("with", values)]
+        lines += [said(error).rstrip(), f"  {_place(steps[at], root)}, in {function.__name__}", *_own_lines(own, root), *_block("with", values)]
     elif compared:
         lines += [*_message(error), *compared.lines(), *_block("with", values)]
     else:
         lines += [*(_raised(error) or ([] if values else _explanation(error))), *_block("with", values)]
     end = f"{_place(own[-1] if own else steps[at], root)}: {type(error).__name__}"
-    return Failure(" ".join((inspect.getdoc(function) or "").split()), (*lines, "", end))
+    return Failure(asked(function), (*lines, "", end))
+
+
+def asked(function: Callable[..., object]) -> str:
+    """What a test asks for: its docstring in one line; empty if it has none."""
+    return " ".join((inspect.getdoc(function) or "").split())
 
 
 # --- the traceback -------------------------------------------------------------------------------------------------
@@ -190,7 +195,7 @@ def _raised(error: BaseException) -> list[str]:
         return [*_labelled("expected", text.removeprefix("DID NOT RAISE ")), *_labelled("got", "no error")]
     if type(error).__name__ == "Failed":  # pytest.fail
         return text.splitlines()
-    return [said(error)]
+    return said(error).rstrip().splitlines()
 
 
 def _explanation(error: BaseException) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_tinytorch.failures import Comparison, explain
+from pytest_tinytorch.failures import Comparison, asked, explain
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,6 +77,11 @@ def _load(path: Any) -> ModuleType:
     return module
 
 
+def hints_of(report: pytest.TestReport) -> list[str]:
+    """The hints that belong to a failure."""
+    return [str(text) for name, text in report.user_properties if name == HINT_PROPERTY]
+
+
 def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, right: object) -> None:
     """Keep what a failing assertion compares, for its report; pytest explains it as always."""
     config.stash.setdefault(compared_key, []).append(Comparison(op, left, right))
@@ -101,6 +106,8 @@ def pytest_runtest_makereport(
         report.sections.append(("hint", text))
         for properties in (report.user_properties, item.user_properties):  # the latter are what JUnit's XML gets
             properties.append((HINT_PROPERTY, text))
+    if isinstance(item, pytest.Function):
+        report.asks = asked(item.function)  # type: ignore[attr-defined]  # travels with the report
     if call.excinfo.errisinstance(NotImplementedError) and str(call.excinfo.value).startswith(EXERCISE):
         report.longrepr = str(call.excinfo.value)
         name, _, _ = report.longrepr.removeprefix(EXERCISE).partition(":")
