@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 _WHOLE = 12  # elements up to which an array is shown whole
 _ROWS = 5  # differing elements that are shown
-_WIDTH = 600  # characters of a value
+_WIDTH = 200  # characters of a value that isn't an array
 _COMPARED = 1_000_000  # elements up to which an order is looked for
 _MULTIPLE = 1000  # up to which a number is recognised as a multiple
 _NUMBERS = (bool, int, float, complex)
@@ -39,7 +39,7 @@ def _is_array(value: object) -> bool:
 def shown(value: object) -> str:
     """A plain value as one reads it: small arrays whole, larger ones by shape, dtype and range."""
     text = _shown(value)
-    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 3]}..."
+    return text if len(text) <= _WIDTH or _is_array(value) else f"{text[: _WIDTH - 3]}..."
 
 
 def _shown(value: object) -> str:
@@ -65,7 +65,12 @@ def _shown_items(value: Any) -> str:
 def _shown_item(item: Any) -> str:
     if not _is_array(item):
         return _shown(item)
-    return f"array({item.tolist()}, {item.dtype})" if item.size <= _WHOLE // 3 else f"array of shape {item.shape}, {item.dtype}"
+    if item.size > _WHOLE // 2:
+        return f"array of shape {item.shape}, {item.dtype}"
+    import numpy as np
+
+    numbers = np.array2string(item, separator=", ", precision=6)
+    return f"array({' '.join(numbers.split())}, {item.dtype})"
 
 
 def _shown_array(array: Any) -> str:
@@ -177,10 +182,12 @@ def _wide(array: Any) -> Any:
 def _elements(got: Any, expected: Any, differs: Any, rtol: float, atol: float) -> list[str]:
     import numpy as np
 
+    if got.size == 1:
+        return _multiple(got, expected, rtol)
     count = int(differs.sum())
-    lines = [f"{count} of {got.size} element{'s' if got.size > 1 else ''} differ{'s' if count == 1 else ''}"]
+    lines = [f"{count} of {got.size} elements differ{'s' if count == 1 else ''}"]
     distance = np.where(differs & np.isfinite(got) & np.isfinite(expected), np.abs(_wide(got) - _wide(expected)), -1.0)
-    if got.dtype.kind != "b" and distance.max() >= 0 and got.size > 1:
+    if got.dtype.kind != "b" and distance.max() >= 0:
         where = np.unravel_index(int(distance.argmax()), distance.shape)
         lines[0] += f"; the largest difference is {distance.max():.6g}, at {_index(where)}"
     lines += _strange(got, expected)

@@ -206,7 +206,8 @@ def _explanation(error: BaseException) -> list[str]:
 def _values(cut: Excerpt, frame: FrameType, compared: Comparison | None) -> list[str]:
     """The plain values of the names in an excerpt, without those that were told as the sides of the comparison."""
     lines: list[str] = []
-    names = [name for name in cut.names if name in frame.f_locals and not (compared and name in cut.compared)]
+    told = {"_", *(cut.compared if compared else ())}
+    names = [name for name in cut.names if name in frame.f_locals and name not in told]
     for name in [name for name in names if is_plain(frame.f_locals[name])][:_NAMES]:
         first, *rest = shown(frame.f_locals[name]).split("\n")
         lines += [f"{name} = {first}", *(" " * (len(name) + 3) + line for line in rest)]

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_tinytorch.failures import Comparison, asked, explain
-
 if TYPE_CHECKING:
     import numpy as np
 
+    from pytest_tinytorch.failures import Comparison
+
 hints_key = pytest.StashKey[list[str]]()
-compared_key = pytest.StashKey[list[Comparison]]()
+compared_key = pytest.StashKey["list[Comparison]"]()
 HINT_PROPERTY = "tito_hint"
 COURSE_PROPERTIES = ("tito_module", "tito_milestone")
 EXERCISE = "exercise "  # how a stub's NotImplementedError begins
@@ -84,6 +84,8 @@ def hints_of(report: pytest.TestReport) -> list[str]:
 
 def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, right: object) -> None:
     """Keep what a failing assertion compares, for its report; pytest explains it as always."""
+    from pytest_tinytorch.failures import Comparison
+
     config.stash.setdefault(compared_key, []).append(Comparison(op, left, right))
 
 
@@ -107,6 +109,8 @@ def pytest_runtest_makereport(
         for properties in (report.user_properties, item.user_properties):  # the latter are what JUnit's XML gets
             properties.append((HINT_PROPERTY, text))
     if isinstance(item, pytest.Function):
+        from pytest_tinytorch.failures import asked  # most sessions have no failures
+
         report.asks = asked(item.function)  # type: ignore[attr-defined]  # travels with the report
     if call.excinfo.errisinstance(NotImplementedError) and str(call.excinfo.value).startswith(EXERCISE):
         report.longrepr = str(call.excinfo.value)
@@ -129,6 +133,8 @@ def _explained(item: pytest.Item, excinfo: pytest.ExceptionInfo[BaseException], 
 
     It is pytest's own kind, so that what reads reports (JUnit's XML, xdist, other plugins) finds place and message.
     """
+    from pytest_tinytorch.failures import explain
+
     failure = explain(excinfo.value, item.function, compared, item.config.rootpath)  # type: ignore[attr-defined]
     if failure is None:
         return None
