@@ -38,7 +38,6 @@ def excerpt(function: Callable[..., object], line: int) -> Excerpt:
     needed: set[str] = set()
     seen: list[list[str]] = []  # by statement, from the last to the first
     readable: set[str] = set()
-
     compared: list[str] = []
 
     def take(node: ast.AST, lines: Range) -> None:
@@ -68,6 +67,7 @@ def excerpt(function: Callable[..., object], line: int) -> Excerpt:
                     take(statement, lines)
             else:
                 chosen = [walk(body, here) for body in reversed(inner)]
+                ranges.extend((line, line) for line in _divided(inner, chosen[::-1], source))
                 if contains or any(chosen) or needed & set(_names(header, ast.Store)):
                     take(header, lines)
                 if isinstance(statement, ast.For) and isinstance(statement.iter, ast.Name):
@@ -104,6 +104,12 @@ def _bodies(statement: ast.stmt) -> Iterator[list[ast.stmt]]:
             yield body
     for handler in getattr(statement, "handlers", ()):
         yield handler.body
+
+
+def _divided(inner: Sequence[Sequence[ast.stmt]], chosen: Sequence[bool], source: Sequence[str]) -> list[int]:
+    """The lines that begin a compound statement's later bodies, such as `else:`, of bodies that were chosen."""
+    later = [body[0].lineno - 1 for body, is_chosen in zip(inner[1:], chosen[1:], strict=True) if is_chosen]
+    return [line for line in later if source[line - 1].rstrip().endswith(":")]  # no elif: that is a statement inside
 
 
 def _header(statement: ast.stmt, inner: Sequence[Sequence[ast.stmt]]) -> tuple[ast.AST, Range]:

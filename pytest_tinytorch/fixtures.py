@@ -135,7 +135,10 @@ def _explained(item: pytest.Item, excinfo: pytest.ExceptionInfo[BaseException], 
     """
     from pytest_tinytorch.failures import explain
 
-    failure = explain(excinfo.value, item.function, compared, item.config.rootpath)  # type: ignore[attr-defined]
+    try:
+        failure = explain(excinfo.value, item.function, compared, item.config.rootpath)  # type: ignore[attr-defined]
+    except Exception:  # values of any kind are looked at; one that can't be shown must not end the whole session
+        return None
     if failure is None:
         return None
     shown = excinfo.getrepr(style="native")

@@ -93,6 +93,12 @@ def test_a_test_without_its_source_is_told_all_the_same(student: Student):
     assert done.returncode == 1 and "INTERNALERROR" not in done.stdout and "1 failed" in done.stdout, done.stdout
 
 
+def test_a_value_that_cannot_be_shown_is_left_to_pytest(student: Student):
+    student.write(ALPHA.replace("return 2 * x", "return 10**5000"))  # Python refuses to write so many digits
+    done = student.pytest("-m", "module01")
+    assert done.returncode == 1 and "INTERNALERROR" not in done.stdout and "1 of 4 tests passed" in done.stdout, done.stdout
+
+
 def test_plain_assertions_need_no_rewriting(student: Student):
     student.write(SQUARED)
     done = student.pytest("-m", "module01", "--assert=plain")

@@ -50,6 +50,19 @@ def raising():
         f(a)
 
 
+def branches(x):
+    if x:
+        a = f(1)
+    elif f(0):
+        a = f(2)
+    else:
+        a = f(3)
+        try:
+            assert a  # here
+        finally:
+            f(4)
+
+
 def reassigned():
     a = f(1)
     assert a
@@ -108,6 +121,10 @@ def test_blocks_keep_their_headers_and_their_indentation():
 
 def test_a_with_statement_that_fails_is_shown_whole():
     assert of(raising).lines == ("a = f(1)", 'with pytest.raises(ValueError, match="x"):  # here', "    f(a)")
+
+
+def test_the_branch_that_failed_keeps_its_else():
+    assert of(branches).lines == ("if x:", "elif f(0):", "else:", "    a = f(3)", "    try:", "        assert a  # here")
 
 
 def test_an_older_value_of_a_name_is_left_out():
