@@ -14,7 +14,7 @@ from pytest_tinytorch.state.store import encoded
 from pytest_tinytorch.workspace.layout import WorkingCopy, Workspace
 from tinytorch.errors import TinyTorchError
 
-RECEIPT_VARIABLE = "TINYTORCH_RECEIPT"  # names the file in which a session tells whoever started it what it recorded
+RECEIPT_VARIABLE = "TINYTORCH_RECEIPT"  # names the file in which a session tells whoever started it what it found and recorded
 
 PASSED, FAILED, SKIPPED, XFAILED, NOT_RUN = "passed", "failed", "skipped", "expected to fail", "not run"
 

@@ -12,8 +12,12 @@ import pytest
 if TYPE_CHECKING:
     import numpy as np
 
+    from pytest_tinytorch.failures import Comparison
+
 hints_key = pytest.StashKey[list[str]]()
+compared_key = pytest.StashKey["list[Comparison]"]()
 HINT_PROPERTY = "tito_hint"
+COURSE_PROPERTIES = ("tito_module", "tito_milestone")
 EXERCISE = "exercise "  # how a stub's NotImplementedError begins
 
 
@@ -73,24 +77,72 @@ def _load(path: Any) -> ModuleType:
     return module
 
 
+def hints_of(report: pytest.TestReport) -> list[str]:
+    """The hints that belong to a failure."""
+    return [str(text) for name, text in report.user_properties if name == HINT_PROPERTY]
+
+
+def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, right: object) -> None:
+    """Keep what a failing assertion compares, for its report; pytest explains it as always."""
+    from pytest_tinytorch.failures import Comparison
+
+    config.stash.setdefault(compared_key, []).append(Comparison(op, left, right))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add the hints whose condition held to the report of a failure, and mark one that met an empty exercise."""
+    """Add the hints whose condition held to the report of a failure, mark one that met an empty exercise, explain others."""
     report = yield
-    if report.failed and call.excinfo is not None:
-        hints = list(item.stash.get(hints_key, ()))
-        for mark in item.iter_markers("hint"):
-            kind, text = mark.args
-            if issubclass(call.excinfo.type, kind):
-                hints.append(text)
-        for text in dict.fromkeys(hints):
-            report.sections.append(("hint", text))
-            for properties in (report.user_properties, item.user_properties):  # the latter are what JUnit's XML gets
-                properties.append((HINT_PROPERTY, text))
-        if call.excinfo.errisinstance(NotImplementedError) and str(call.excinfo.value).startswith(EXERCISE):
-            report.longrepr = str(call.excinfo.value)
-            name, _, _ = report.longrepr.removeprefix(EXERCISE).partition(":")
-            report.meets_empty_exercise = name  # type: ignore[attr-defined]  # travels with the report
+    compared = item.config.stash.get(compared_key, [])
+    item.config.stash[compared_key] = []
+    if not report.failed or call.excinfo is None:
+        return report
+    hints = list(item.stash.get(hints_key, ()))
+    for mark in item.iter_markers("hint"):
+        kind, text = mark.args
+        if issubclass(call.excinfo.type, kind):
+            hints.append(text)
+    for text in dict.fromkeys(hints):
+        report.sections.append(("hint", text))
+        for properties in (report.user_properties, item.user_properties):  # the latter are what JUnit's XML gets
+            properties.append((HINT_PROPERTY, text))
+    if isinstance(item, pytest.Function):
+        from pytest_tinytorch.failures import asked  # most sessions have no failures
+
+        report.asks = asked(item.function)  # type: ignore[attr-defined]  # travels with the report
+    if call.excinfo.errisinstance(NotImplementedError) and str(call.excinfo.value).startswith(EXERCISE):
+        report.longrepr = str(call.excinfo.value)
+        name, _, _ = report.longrepr.removeprefix(EXERCISE).partition(":")
+        report.meets_empty_exercise = name  # type: ignore[attr-defined]  # travels with the report
+    elif call.when == "call" and report.longrepr is not None and _is_ours(item):
+        report.longrepr = _explained(item, call.excinfo, compared) or report.longrepr
     return report
+
+
+def _is_ours(item: pytest.Item) -> bool:
+    """Whether an item is a test of the course, and nobody asked for pytest's own tracebacks."""
+    option = item.config.option
+    own = option.tbstyle != "auto" or option.fulltrace or option.showlocals
+    return not own and isinstance(item, pytest.Function) and any(name in COURSE_PROPERTIES for name, _ in item.user_properties)
+
+
+def _explained(item: pytest.Item, excinfo: pytest.ExceptionInfo[BaseException], compared: list[Comparison]) -> Any:
+    """A report's traceback with our text in it.
+
+    It is pytest's own kind, so that what reads reports (JUnit's XML, xdist, other plugins) finds place and message.
+    """
+    from pytest_tinytorch.failures import explain
+
+    try:
+        failure = explain(excinfo.value, item.function, compared, item.config.rootpath)  # type: ignore[attr-defined]
+    except Exception:  # values of any kind are looked at; one that can't be shown must not end the whole session
+        return None
+    if failure is None:
+        return None
+    shown = excinfo.getrepr(style="native")
+    entry = shown.reprtraceback.reprentries[-1]
+    entry.lines = [failure.text]
+    shown.reprtraceback.reprentries = [entry]
+    return shown

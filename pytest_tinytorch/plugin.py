@@ -31,6 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--tito-status", action="store_true", help="print where the course stands, and exit")
     group.addoption("--tito-format", choices=("rich", "plain", "json"), default=None, help="how --tito-status prints (default: rich on a terminal, else plain)")
     group.addoption("--tito-github", action="store_true", help="print failures and completions as GitHub annotations")
+    group.addoption("--tito-in-order", action="store_true", help="run tests in the order of the module's exercises: with -x, up to the first that isn't right")
     group.addoption("--tito-seed", type=int, default=0, metavar="N", help="seed of the `rng` fixture (default: 0)")
     group.addoption("--tito-manifest", metavar="FILE", default=None, help="for authors: write the ids of the course's collected tests to FILE")
     parser.addini("tito_workspace", "the workspace, if it is not the folder of the tests or one above", default="")

@@ -26,6 +26,7 @@ from pytest_tinytorch.completion import (
     judge,
 )
 from pytest_tinytorch.course.curriculum import Milestone, Module, as_ranges
+from pytest_tinytorch.fixtures import hints_of
 from pytest_tinytorch.state import progress
 from tinytorch.errors import TinyTorchError
 
@@ -134,8 +135,8 @@ class Recorder:
         except KeyboardInterrupt:  # during the notebook check, most likely: what is recorded by now is whole
             self.interrupted = True
             session.exitstatus = pytest.ExitCode.INTERRUPTED
+        self._write_receipt()
         if self.completing:
-            self._write_receipt()
             recorded = bool(self.completions) and all(completion.done for completion in self.completions)
             if not recorded and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -184,10 +185,24 @@ class Recorder:
         return f"the course was updated while its tests ran. Run it again: pytest -m {part.marker}" if updated else None
 
     def _write_receipt(self) -> None:
-        """Tell whoever started this session what it recorded: a module that ends the process leaves no receipt."""
+        """Tell whoever started this session what came of it: a module that ends the process leaves no receipt."""
         if path := os.environ.get(RECEIPT_VARIABLE):
-            done = [completion.part.marker for completion in self.completions if completion.done]
-            Path(path).write_text(json.dumps({"recorded": done}), "utf-8")
+            told = {
+                "recorded": [completion.part.marker for completion in self.completions if completion.done],
+                "not_passed": {marker: verdict.reasons() for marker, verdict in self.verdicts.items()},
+                "failures": [self._told(test, report) for test, report in self.failures.items()],
+            }
+            Path(path).write_text(json.dumps(told), "utf-8")
+
+    def _told(self, test: str, report: pytest.TestReport) -> dict[str, object]:
+        return {
+            "test": test,
+            "exercise": self._exercise_of.get(test),
+            "empty": self.empty.get(test),
+            "asks": getattr(report, "asks", ""),
+            "told": report.longreprtext,
+            "hints": hints_of(report),
+        }
 
 
 def _outcome(report: pytest.TestReport) -> str:

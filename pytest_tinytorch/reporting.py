@@ -14,7 +14,7 @@ import pytest
 
 from pytest_tinytorch.completion import PASSED, Completion, Verdict
 from pytest_tinytorch.course.curriculum import Milestone, Module, as_ranges
-from pytest_tinytorch.fixtures import EXERCISE, HINT_PROPERTY
+from pytest_tinytorch.fixtures import EXERCISE, hints_of
 from pytest_tinytorch.state import progress
 from tinytorch.errors import TinyTorchError
 
@@ -167,7 +167,7 @@ class Reporting:
         }
         groups: dict[tuple[str, ...], list[str]] = {}
         for test, report in failures.items():
-            hints = tuple(_hints(report))
+            hints = tuple(hints_of(report))
             groups.setdefault(hints or (test,), []).append(test)
         for key, tests in list(groups.items())[:_SHOWN_FAILURES]:
             more = f" and {len(tests) - 1} more with the same hint" if len(tests) > 1 else ""
@@ -221,16 +221,12 @@ class Reporting:
             path, line, _ = report.location
             crash = getattr(report.longrepr, "reprcrash", None)
             message = crash.message if crash else str(report.longrepr)
-            told = "\n".join([message, *(f"hint: {text}" for text in _hints(report))])
+            told = "\n".join([message, *(f"hint: {text}" for text in hints_of(report))])
             properties = f"file={_escape(path, property=True)},line={(line or 0) + 1},title={_escape(test, property=True)}"
             terminal.line(f"::error {properties}::{_escape(told)}")
         for completion in self.recorder.completions:
             if completion.done:
                 terminal.line(f"::notice title=TinyTorch::{_escape(completion.part.label)} is complete")
-
-
-def _hints(report: pytest.TestReport) -> list[str]:
-    return [str(text) for name, text in report.user_properties if name == HINT_PROPERTY]
 
 
 def _escape(text: str, *, property: bool = False) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from pytest_tinytorch.course.curriculum import Milestone, Module
+from pytest_tinytorch.course.order import place
 from pytest_tinytorch.limits import time_limit
 from pytest_tinytorch.problems import Problem, problem_of
 from pytest_tinytorch.selected import Selected, select
@@ -230,6 +231,22 @@ class CourseSession:
         for mark in ("exercise", "points"):
             if marked := item.get_closest_marker(mark):
                 item.user_properties.append((f"tito_{mark}", marked.args[0]))
+
+    @pytest.hookimpl(tryfirst=True)  # a plugin that shuffles has the last word
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Sort tests by the exercises of the working copies. xdist's workers don't have these, and keep pytest's order."""
+        if self.config.option.tito_in_order:
+            items.sort(key=self._place)
+
+    def _place(self, item: pytest.Item) -> tuple[int, int]:
+        """The position of an item's module in the course, and of its exercise in the module."""
+        part = self.part_at(item.path)
+        parts = self.workspace.course.parts
+        if part is None or part.number not in self.plan.copies or part.number in self.plan.problems:
+            return (len(parts) if part is None else parts.index(part)), 0
+        exercises = [cell.exercise for cell in self.plan.copies[part.number].cells if cell.exercise]
+        exercise = str(dict(item.user_properties).get("tito_exercise"))
+        return parts.index(part), place(item.nodeid, exercise, exercises)
 
     # --- running -------------------------------------------------------------------------------------------------
 

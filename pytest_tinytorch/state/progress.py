@@ -68,19 +68,34 @@ def mark_outdated(progress: State, module: Module, version: str) -> None:
     _set(progress, "outdated", module.key, version)
 
 
+def hints_shown(store: Store, module: Module, test: str) -> int:
+    """How many hints for a test have been shown."""
+    shown: int = store.read(PROGRESS).get("hints", {}).get(module.key, {}).get(test, 0)
+    return shown
+
+
+def record_hints(store: Store, module: Module, test: str, shown: int) -> None:
+    """Write down how many hints for a test have been shown. Passing the test doesn't change it; a reset clears it."""
+
+    def change(progress: State) -> None:
+        progress.setdefault("hints", {}).setdefault(module.key, {})[test] = shown
+
+    store.update(PROGRESS, change)
+
+
 def clear(progress: State, module: Module, *, exported: bool) -> None:
     """Forget what is known of a module; if it has an export, remember that it is of a module that was reset."""
     number = int(module.number)
     progress["completed_modules"] = [n for n in progress["completed_modules"] if n != number]
-    for table in ("completion_dates", "results", "tests_modified", "forced", "outdated"):
+    for table in ("completion_dates", "results", "tests_modified", "forced", "outdated", "hints"):
         _set(progress, table, module.key, None)
     _set(progress, "reset", module.key, now() if exported else None)
 
 
 def clear_all(progress: State, milestones: State, exported: Iterable[Module]) -> None:
-    """Forget every completion, result, achievement and attempt; the modules `exported` count as reset."""
+    """Forget every completion, result, hint, achievement and attempt; the modules `exported` count as reset."""
     progress |= {"completed_modules": [], "completion_dates": {}}
-    for table in ("results", "tests_modified", "forced", "reset", "outdated"):
+    for table in ("results", "tests_modified", "forced", "reset", "outdated", "hints"):
         progress.pop(table, None)
     for module in exported:
         _set(progress, "reset", module.key, now())

@@ -81,6 +81,7 @@ _RULES: dict[str, dict[str, tuple[Callable[[object], bool], str]]] = {
         "forced": (_table_of(_list_of(_is_text)), "a table of lists of module numbers by module number"),
         "reset": (_table_of(is_date), "a table of dates by module number"),
         "outdated": (_table_of(_is_text), "a table of the course's versions by module number"),
+        "hints": (_table_of(_table_of(_is_number)), "a table of counts by test, by module number"),
     },
     "milestones.json": {
         "version": (_is_text, "a text"),

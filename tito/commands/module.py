@@ -11,6 +11,8 @@ from tito.group import Group
 from tito.options import json_option, pytest_arguments
 
 if TYPE_CHECKING:
+    from pytest_tinytorch.course.curriculum import Module
+    from pytest_tinytorch.hinting import Given
     from pytest_tinytorch.workspace.layout import Workspace
 
 name_argument = click.argument("name", metavar="NN")
@@ -116,6 +118,52 @@ def complete(name: str, arguments: tuple[str, ...]) -> int:
     from tito import running
 
     return running.complete(*opening.module_workspace(name), arguments)
+
+
+@module.command(example="tito module hint 05\ntito module hint 05 --again")
+@name_argument
+@click.option("--again", is_flag=True, help="Show the hints that you have seen, and no new one.")
+@json_option
+def hint(name: str, again: bool, as_json: bool) -> int:
+    """Give the next hint for the first test that fails.
+
+    Runs the tests in the order of the exercises, up to the first that fails. Its hints come one at a time, from general to specific.
+    """
+    from pytest_tinytorch import hinting
+    from pytest_tinytorch.starting import check_written
+    from tito import running
+
+    workspace, module = opening.module_workspace(name)
+    check_written(workspace, module)
+    found = running.look(workspace, module, quiet=as_json)
+    given = hinting.give(workspace, module, [hinting.Failed.read(data) for data in found["failures"]], again=again)
+    reasons = found["not_passed"].get(module.marker, [])
+    if as_json:
+        render.data(hinting.as_json(module, given, reasons))
+    elif given:
+        _say_hints(module, given, again=again)
+    elif reasons:
+        render.error(f"No test of {module.label} failed, but: {'; '.join(reasons)}. See: tito module test {module.number}")
+    else:
+        render.say(f"All tests of {module.label} pass. To complete it: tito module complete {module.number}")
+    return 0 if (given.hints if given else not reasons) else 1
+
+
+def _say_hints(module: Module, given: Given, *, again: bool) -> None:
+    render.say(f"First failing test: {given.failed.test}")
+    for number, hint in given.hints:
+        render.say(f"\nHint {number} of {given.of}", bold=True)
+        render.say(f"\n{hint.text}")
+    if not given.failed.to_work_on:
+        return  # a module that can't be imported: there is no more to say
+    render.say()
+    if given.shown < given.of:
+        none = "No hint for it was shown yet. " if again and not given.hints else ""
+        render.say(f"{none}The next one: tito module hint {module.number}")
+        return
+    render.say(f"There are no more hints for it. To see them again: tito module hint {module.number} --again")
+    render.say(f"  what you changed:  tito module diff {module.number}")
+    render.say(f"  the solution:      tito module solution {module.number} --give-up")
 
 
 @module.command(example="tito module reset 05")

@@ -145,6 +145,20 @@ def test_a_tidy_state_has_nothing_odd(workspace):
     assert progress.oddities(workspace) == []
 
 
+# --- hints --------------------------------------------------------------------------------------------------------
+
+
+def test_hints_are_counted_for_each_test_and_outlast_a_pass(workspace):
+    module = workspace.course.module("01")
+    assert progress.hints_shown(workspace.store, module, "t::a") == 0
+    progress.record_hints(workspace.store, module, "t::a", 1)
+    progress.record_hints(workspace.store, module, "t::b", 2)
+    progress.record_result(workspace.store, module, [], "0" * 64)
+    complete(workspace, module)
+    assert [progress.hints_shown(workspace.store, module, test) for test in ("t::a", "t::b", "t::c")] == [1, 2, 0]
+    assert workspace.store.read(PROGRESS)["hints"] == {"1": {"t::a": 1, "t::b": 2}}
+
+
 # --- forgetting ---------------------------------------------------------------------------------------------------
 
 
@@ -153,10 +167,11 @@ def test_clearing_a_module_forgets_it_alone_and_remembers_its_export(workspace):
         module = workspace.course.module(number)
         complete(workspace, module, tests_modified=["a"], forced=["09"])
         progress.record_result(workspace.store, module, [], "0" * 64)
+        progress.record_hints(workspace.store, module, "t::a", 2)
     state = workspace.store.read(PROGRESS)
     progress.clear(state, workspace.course.module("01"), exported=True)
     assert state["completed_modules"] == [2]
-    for table in ("completion_dates", "results", "tests_modified", "forced"):
+    for table in ("completion_dates", "results", "tests_modified", "forced", "hints"):
         assert list(state[table]) == ["2"]
     assert list(state["reset"]) == ["1"]
     progress.clear(state, workspace.course.module("02"), exported=False)
@@ -168,6 +183,7 @@ def test_clearing_everything_keeps_what_is_not_ours(workspace):
     complete(workspace, workspace.course.module("01"), forced=["09"])
     progress.record_attempt(workspace.store, workspace.course.milestone("01"))
     progress.record_achievement(workspace, workspace.course.milestone("01"))
+    progress.record_hints(workspace.store, workspace.course.module("01"), "t::a", 2)
     put(workspace, PROGRESS, mine=1)
     state, milestones = workspace.store.read(PROGRESS), workspace.store.read(MILESTONES)
     progress.clear_all(state, milestones, [workspace.course.module("01")])
