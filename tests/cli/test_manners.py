@@ -39,7 +39,7 @@ def test_the_commands_are_those_of_the_course():
         "init", "status", "reset", "export", "undo", "update",
         *(f"module {name}" for name in ("list", "status", "start", "view", "test", "complete", "reset", "solution", "diff", "convert")),
         *(f"milestone {name}" for name in ("list", "status", "info", "run")),
-        *(f"backup {name}" for name in ("list", "diff", "restore")),
+        *(f"backup {name}" for name in ("list", "diff", "restore", "prune")),
         *(f"config {name}" for name in ("list", "get", "set")),
         "system health", "system info",
     }  # fmt: skip
@@ -79,6 +79,7 @@ def test_help_without_a_command(tito: Tito):
         (["export"], "use --all"),
         (["export", "01", "--all"], "use --all"),
         (["export", "01", "--json"], "--check"),
+        (["backup", "prune", "--json"], "--dry-run"),
         (["config", "get", "logo_them"], "Did you mean logo_theme?"),
         (["config", "set", "logo_theme", "minimol"], "Did you mean minimal?"),
     ],
