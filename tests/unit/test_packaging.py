@@ -191,7 +191,7 @@ def test_an_installation_works_from_an_empty_folder(mode, checkout, request, tmp
     assert "Modules Completed: 0/20" in run(python, "-m", "pytest", "--tito-status", cwd=root)
     how = "wheel" if mode == "wheel" else "editable"
     assert (
-        run(python, "-c", "from pytest_tinytorch.health import installation; print(installation())", cwd=root).strip()
+        run(python, "-c", "from pytest_tinytorch.health.environment import installation; print(installation())", cwd=root).strip()
         == how
     )
 
