@@ -86,7 +86,7 @@ def doctor(here: Workspace | None) -> dict[str, list[Check]]:
     for row in _rows(here):
         wrong = [check for check in _looked(row.look) if check.state != GOOD]
         groups.setdefault(row.group, []).extend(wrong)
-    return {group: wrong or [Check(GOOD, GROUPS[group])] for group, wrong in groups.items()}
+    return {group: groups[group] or [Check(GOOD, said)] for group, said in GROUPS.items() if group in groups}
 
 
 def is_healthy(found: Iterable[Check]) -> bool:

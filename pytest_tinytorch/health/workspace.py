@@ -13,7 +13,7 @@ from pytest_tinytorch import exporting
 from pytest_tinytorch.health.check import FAULT, GOOD, NOTE, REPAIR, Check
 from pytest_tinytorch.state import config, pristine, progress
 from pytest_tinytorch.state.store import STATE_FILES
-from pytest_tinytorch.workspace.export import place
+from pytest_tinytorch.workspace.export import check_plain, place
 from pytest_tinytorch.workspace.layout import WorkingCopy, Workspace
 from tinytorch.errors import DataError, TinyTorchError
 
@@ -126,6 +126,7 @@ def working_copies(workspace: Workspace) -> Iterator[Check]:
             continue
         try:
             copy = workspace.working_copy(module)
+            check_plain(workspace, copy)
             wrong = _syntax_error(workspace, copy)
         except TinyTorchError as error:
             yield Check(FAULT, str(error).replace(str(workspace.root / "modules"), "modules"))
