@@ -13,16 +13,17 @@ from pytest_tinytorch.health.check import FAULT, GOOD, Check
 from pytest_tinytorch.workspace.layout import Workspace
 from tinytorch.errors import TinyTorchError
 
-GROUPS = {  # of the doctor's report, and what is said of one in which nothing is wrong
+# the groups of the doctor's report, the causes of other faults first, and what is said of one in which nothing is wrong
+GROUPS = {
     "Python": "new enough; its packages are there and installed once",
     "Commands": "tito and pytest belong to this Python",
     "pytest": "finds the course's plugin, and no option is in its way",
     "Jupyter": "notebooks run on this Python",
     "Machine": "the disks have room, and text is UTF-8",
+    "Folder": "yours to write to; dates agree with the clock",
     "State": "every file in .tito/ is valid",
     "Modules": "every notebook or script can be read, and has its tests",
     "Package": "every export is up to date, and nothing hides it",
-    "Folder": "yours to write to; dates agree with the clock",
     "Leftovers": "no killed run left anything",
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -80,7 +81,7 @@ def test_repair_brings_back_and_tidies_up_and_is_safe_to_repeat(student: Student
     half.touch()
     os.utime(half, (time.time() - 7200,) * 2)
     sick = tito("doctor")
-    assert sick.status == 1 and "faults. Now: tito doctor --repair\n" in sick.out and half.exists()
+    assert sick.status == 1 and "6 faults. Now: tito doctor --repair\n" in sick.out and half.exists()
     repaired = tito("doctor", "--repair")
     assert repaired.status == 0 and "Everything is in order." in repaired.out
     for sentence in ("Set the broken .tito/progress.json aside", "Brought back pyproject.toml", "Brought back tests/01_tensor/test_root.py", "Removed .tito/.progress.json"):
@@ -121,6 +122,12 @@ def test_a_repair_that_fails_is_a_fault(student: Student, tito: Tito):
     path.mkdir()
     answer = tito("doctor", "--repair")
     assert answer.status == 1 and "progress.json can't be read: Is a directory" in answer.out and "ok     Jupyter" in answer.out
+
+
+def test_a_package_that_is_gone_is_a_fault_and_no_traceback(student: Student, tito: Tito, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "filelock", None)
+    answer = tito("doctor", "--repair")
+    assert answer.status == 1 and "import of filelock halted" in answer.out and "--force-reinstall tinytorch" in answer.out
 
 
 def test_a_workspace_that_is_named_and_not_there_is_a_fault(student: Student, tito: Tito, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -40,7 +40,7 @@ def doctor(repair: bool, as_json: bool) -> int:
     if repair:
         try:
             repairs = _repaired(None if error else workspace) or ["There was nothing to repair."]
-        except TinyTorchError as failed:
+        except (TinyTorchError, ImportError) as failed:
             error = str(failed)
     groups = health.doctor(workspace)
     if error:
@@ -83,7 +83,7 @@ def _say(workspace: Workspace | None, repairs: Sequence[str], groups: Mapping[st
             render.say(" " * _MARGIN + line)
         render.say()
     good = {group: checks[0].text for group, checks in groups.items() if checks[0].state == GOOD}
-    width = max(map(len, good), default=0)
+    width = max(map(len, groups))
     for group, text in good.items():
         _say_marked(GOOD, f"{group:<{width}}  {text}")
     render.say()
@@ -111,10 +111,12 @@ def _wrapped(text: str, *, commands: bool = False) -> list[str]:
 def _what_now(faults: Sequence[Check], notes: Sequence[Check]) -> str:
     from pytest_tinytorch.health.check import REPAIR, TIDY
 
-    repairable = any(command in check.fix for check in faults or notes for command in (REPAIR, TIDY))
+    def is_repaired(check: Check) -> bool:
+        return REPAIR in check.fix or TIDY in check.fix
+
     if faults:
         counted = f"{len(faults)} fault{'s' if len(faults) > 1 else ''}."
-        return f"{counted} Now: {TIDY}" if repairable else f"{counted} Now: what stands below the first one."
-    if notes:
-        return f"Nothing is broken. To tidy up: {TIDY}" if repairable else "Nothing is broken; what is noted can wait."
-    return "Everything is in order."
+        return f"{counted} Now: {TIDY if is_repaired(faults[0]) else 'what stands below the first one.'}"
+    if any(map(is_repaired, notes)):
+        return f"Nothing is broken. To tidy up: {TIDY}"
+    return "Nothing is broken; what is noted can wait." if notes else "Everything is in order."
