@@ -140,7 +140,7 @@ def test_a_workspace_of_any_name(student: Student, tito: Tito, monkeypatch: pyte
     folder = tmp_path / "my course \N{SNAKE}"
     student.root.rename(folder)
     monkeypatch.chdir(folder)
-    for path in folder.rglob("*.py"):
+    for path in (*folder.rglob("*.py"), folder / "pyproject.toml", folder / ".gitignore"):
         path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     answer = tito("doctor")
     assert answer.status == 0 and str(folder) in answer.out and answer.out.endswith("Everything is in order.\n")

@@ -29,9 +29,10 @@ def test_a_kernel_of_this_python(kernel_file: Path, program: str):
 
 
 def test_a_kernel_of_a_python_that_is_gone(kernel_file: Path, tmp_path: Path):
-    describe(kernel_file, str(tmp_path / "deleted" / "bin" / "python"))
+    program = str(tmp_path / "deleted" / "bin" / "python")
+    describe(kernel_file, program)
     [check] = jupyter.kernel()
-    assert check.state == FAULT and check.text == f"The kernel python3 can't be started: {kernel_file} names {tmp_path}/deleted/bin/python, which is gone"
+    assert check.state == FAULT and check.text == f"The kernel python3 can't be started: {kernel_file} names {program}, which is gone"
     assert check.fix.startswith(f"{sys.executable} -m ipykernel install --name python3 --")
 
 
