@@ -10,7 +10,7 @@ import tinytorch
 from pytest_tinytorch import exporting
 from pytest_tinytorch.course import curriculum, stubs
 from pytest_tinytorch.course.curriculum import Module, as_ranges
-from pytest_tinytorch.health import installation
+from pytest_tinytorch.health.environment import installation
 from pytest_tinytorch.state import progress
 from pytest_tinytorch.status import DONE, PLANNED, PLANNED_MEANS, Row, Status, status
 from pytest_tinytorch.workspace import notebooks

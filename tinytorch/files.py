@@ -6,14 +6,16 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["TEMPORARY_SUFFIX", "is_executable", "lock", "move", "sha256", "write_atomic"]
+__all__ = ["TEMPORARY_NAME", "TEMPORARY_SUFFIX", "is_executable", "lock", "move", "sha256", "write_atomic"]
 
 TEMPORARY_SUFFIX = ".tmp"
+TEMPORARY_NAME = re.compile(r"\..+\.[0-9a-f]{8}" + re.escape(TEMPORARY_SUFFIX))  # what `write_atomic` writes to first
 
 
 def sha256(data: bytes) -> str:

@@ -29,6 +29,7 @@ COMMANDS = {
     "export": "tito.commands.export",
     "config": "tito.commands.config",
     "system": "tito.commands.system",
+    "doctor": "tito.commands.doctor",
 }
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_tinytorch.state.recovery import recover
-from pytest_tinytorch.workspace.layout import WorkingCopy, Workspace, current
-from tinytorch.errors import WorkspaceError
+from pytest_tinytorch.workspace.layout import WorkingCopy, Workspace, current, find
+from tinytorch.errors import TinyTorchError, WorkspaceError
 from tito import render
 
 if TYPE_CHECKING:
@@ -66,6 +66,23 @@ def _agrees(said: str) -> bool:
     from tito.dialogs import agrees
 
     return render.is_interactive() and agrees(f"{said} Bring it over now, with a backup?")
+
+
+def for_a_doctor() -> tuple[Workspace | None, str]:
+    """The workspace, made whole as far as it can be, if there is one; and the error that stopped this, if one did."""
+    here = None
+    try:
+        here = find()
+        for notice in recover(here) if here else ():
+            render.notice(notice)
+        if here is None:
+            from pytest_tinytorch.update import older
+
+            if folder := older.find(Path.cwd()):
+                return None, f"{folder} has the layout of an older TinyTorch. Bring it over with: {older.COMMAND}"
+    except (TinyTorchError, ImportError) as error:
+        return here, str(error)
+    return here, ""
 
 
 def tell_of_two_forms(workspace: Workspace, copy: WorkingCopy) -> None:

@@ -95,6 +95,15 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
+def size(count: int) -> str:
+    """A number of bytes as people read it.
+
+    >>> size(0), size(1536), size(3_000_000)
+    ('0.0 KB', '1.5 KB', '2.9 MB')
+    """
+    return f"{count / 1024:.1f} KB" if count < 1024 * 1024 else f"{count / 1024 / 1024:.1f} MB"
+
+
 def status(report: Status, *, as_json: bool) -> None:
     """Print where the course stands, as `pytest --tito-status` does."""
     if as_json:

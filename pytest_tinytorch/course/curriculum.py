@@ -236,6 +236,7 @@ def _text(path: Path) -> str:
 
 
 def parse_toml(text: str) -> dict[str, Any]:
+    """The content of a TOML file; raises a ValueError that names the line."""
     import sys
 
     if sys.version_info >= (3, 11):

@@ -25,6 +25,13 @@ def missing_tests(workspace: Workspace) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
+def missing_options(workspace: Workspace) -> dict[str, Path]:
+    """The workspace's `pyproject.toml`, if it is missing, and where it can be copied from."""
+    name = "pyproject.toml"
+    sources = (workspace.pristine / name, workspace.course.folder / "workspace" / name)
+    return {} if (workspace.root / name).exists() else {name: next(path for path in sources if path.is_file())}
+
+
 def differing(workspace: Workspace, part: Module | Milestone) -> list[str]:
     """The test files of a module or milestone that were changed, removed or added, and added `conftest.py` above them.
 

@@ -123,3 +123,19 @@ def test_a_working_copy_under_an_older_name_is_named_and_taken_up(student: Stude
     assert student.path().read_text("utf-8") == ALPHA and not path.exists()
     assert (student.root / done.backup / "modules/01_tensor/01_tensor.py").read_text("utf-8") == stub
     assert student.completed == [] and Path(student.root / ".tito/pristine/modules/01_tensor/01_tensor.py").is_file()
+
+
+def test_the_doctor_names_it_and_brings_it_over(old: Student, tito: Tito):
+    told = tito("doctor")
+    assert told.status == 1 and "has the layout of an older TinyTorch. Bring it over with: tito doctor --repair" in told.out
+    repaired = tito("doctor", "--repair")
+    assert "complete: 01 Tensor, 02 Activations." in repaired.out and (old.root / ".tito").is_dir()
+    assert "older TinyTorch" not in (after := tito("doctor").out) and "older layout" not in after
+    assert "There was nothing to repair." in tito("doctor", "--repair").out
+
+
+def test_the_doctor_names_a_file_that_is_not_used(student: Student, tito: Tito):
+    (student.root / "modules/01_tensor/tensor_dev.py").write_text(ALPHA, "utf-8")
+    assert "Of an older layout, and not used: modules/01_tensor/tensor_dev.py" in tito("doctor").out
+    assert "modules/01_tensor/tensor_dev.py is now modules/01_tensor/01_tensor.py." in tito("doctor", "--repair").out
+    assert student.path().read_text("utf-8") == ALPHA

@@ -189,9 +189,10 @@ def test_an_installation_works_from_an_empty_folder(mode, checkout, request, tmp
     assert (root / "modules" / "01_tensor" / "01_tensor.py").is_file()
     assert "Modules Completed: 0/20" in run(tito, "status", cwd=root)
     assert "Modules Completed: 0/20" in run(python, "-m", "pytest", "--tito-status", cwd=root)
+    assert "\nok     Python " in run(tito, "doctor", cwd=root, PATH=str(python.parent))
     how = "wheel" if mode == "wheel" else "editable"
     assert (
-        run(python, "-c", "from pytest_tinytorch.health import installation; print(installation())", cwd=root).strip()
+        run(python, "-c", "from pytest_tinytorch.health.environment import installation; print(installation())", cwd=root).strip()
         == how
     )
 
