@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pytest_tinytorch.course import stubs
-from pytest_tinytorch.course.curriculum import Course, Module
+from pytest_tinytorch.course.curriculum import Course, Milestone, Module
 from pytest_tinytorch.state.store import STATE_FILES, State, empty, utc_now
 from pytest_tinytorch.workspace import convert
 from pytest_tinytorch.workspace.layout import FORMATS, Workspace
@@ -17,7 +17,6 @@ from tinytorch import _overlay, files
 from tinytorch.errors import ConfigError, WorkspaceError
 
 LAYOUT_VERSION = "1.0"
-_LEFT_OUT = ("__pycache__", ".pytest_cache", ".ipynb_checkpoints")
 
 
 def course_files(course: Course, format: str) -> dict[str, bytes]:
@@ -31,11 +30,10 @@ def course_files(course: Course, format: str) -> dict[str, bytes]:
         raise ConfigError(f"{course.folder} is no course: {error.strerror} ({error.filename})") from error
     for module in course.modules:
         if course.is_written(module):
-            found |= _folder(course.folder, course.source(module).parent, leave_out=course.source(module))
+            found |= _contents(course, module)
             found[f"modules/{module.folder}/{module.folder}.{format}"] = stub_file(course, module, format)
-            found |= _folder(course.folder, course.folder / module.test_folder)
     for milestone in course.milestones:
-        found |= _folder(course.folder, course.folder / milestone.test_folder)
+        found |= _contents(course, milestone)
     return found
 
 
@@ -45,12 +43,8 @@ def stub_file(course: Course, module: Module, format: str) -> bytes:
     return (text if format == "py" else convert.to_notebook(text)).encode("utf-8")
 
 
-def _folder(course: Path, folder: Path, leave_out: Path | None = None) -> dict[str, bytes]:
-    return {
-        path.relative_to(course).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path != leave_out and not set(path.parts) & set(_LEFT_OUT)
-    }
+def _contents(course: Course, part: Module | Milestone) -> dict[str, bytes]:
+    return {path: file.read_bytes() for path, file in course.files_of(part).items()}
 
 
 def create(root: Path, course: Course, *, format: str = "ipynb") -> Workspace:
