@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, TypeVar
 
 import tinytorch
@@ -17,8 +17,9 @@ from tinytorch.errors import ConfigError
 
 TEMPLATES_VARIABLE = "TINYTORCH_TEMPLATES"
 REQUIRED_TESTS = "required_tests.json"
-OWN_FILES = ("module.toml", REQUIRED_TESTS)  # of an instructor's module, beside its source; no student needs them
-LEFT_BEHIND = ("__pycache__", ".pytest_cache", ".ipynb_checkpoints", ".DS_Store")  # by programs, in a course's folders
+COURSE_FILE = "course.yml"  # an instructor's course, at the top of the workspaces that are made from it
+EXTRA_FOLDER = "extra"  # in a workspace: the instructor's own modules, as they are handed out
+_LEFT_BEHIND = {"__pycache__", ".pytest_cache", ".ipynb_checkpoints", ".DS_Store", ".git"}
 
 
 class UnknownName(ConfigError):
@@ -142,10 +143,16 @@ class Course:
         source = self.source(part)
         beside = _files(source.parent, f"modules/{part.folder}")
         tests = _files(part.home / "tests" if part.home else self.folder / part.test_folder, part.test_folder)
-        ours = (source, *((part.home / name for name in OWN_FILES) if part.home else ()))
-        return {
-            path: file for path, file in beside.items() if file not in ours and not (part.home and file.is_relative_to(part.home / "tests"))
-        } | tests
+        shown = {path: file for path, file in beside.items() if file != source and not (part.home and _is_own(file, part.home))}
+        return shown | tests
+
+    @property
+    def instructors_files(self) -> dict[str, Path]:
+        """Path in a workspace to file, of what tells the workspace which course it is of; none of the installed course."""
+        if self.config is None:
+            return {}
+        own = [_files(module.home, f"{EXTRA_FOLDER}/{module.folder}") for module in self.modules if module.home]
+        return {COURSE_FILE: self.config, **{path: file for files in own for path, file in files.items()}}
 
     def is_written(self, part: Module | Milestone) -> bool:
         """Whether the course has the content of a module or milestone, not only its row in the curriculum."""
@@ -179,8 +186,18 @@ def _files(folder: Path, place: str) -> dict[str, Path]:
     return {
         f"{place}/{path.relative_to(folder).as_posix()}": path
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and not set(path.relative_to(folder).parts) & set(LEFT_BEHIND)
+        if path.is_file() and not is_left_behind(path.relative_to(folder))
     }
+
+
+def is_left_behind(path: PurePath) -> bool:
+    """Whether programs left a file in a course's folder: it belongs to no course."""
+    return not _LEFT_BEHIND.isdisjoint(path.parts)
+
+
+def _is_own(file: Path, home: Path) -> bool:
+    """Whether a file beside an instructor's module isn't for the student's folder of that module."""
+    return file.relative_to(home).parts[0] in ("tests", "module.toml", REQUIRED_TESTS)
 
 
 def _required_tests(folder: Path, remedy: str) -> dict[str, frozenset[str]]:

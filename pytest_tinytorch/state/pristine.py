@@ -1,9 +1,9 @@
 """What the student started from, and what differs from it now."""
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePath
 
-from pytest_tinytorch.course.curriculum import LEFT_BEHIND, Milestone, Module
+from pytest_tinytorch.course.curriculum import Milestone, Module, is_left_behind
 from pytest_tinytorch.workspace.layout import Workspace
 from tinytorch import files
 
@@ -20,7 +20,7 @@ def missing_tests(workspace: Workspace) -> dict[str, Path]:
     folders = tuple(f"{part.test_folder}/" for part in workspace.course.parts)
     return {
         path: file for path, file in sorted(known.items())
-        if path.startswith(folders) and not set(path.split("/")) & set(LEFT_BEHIND) and not (workspace.root / path).exists()
+        if path.startswith(folders) and not is_left_behind(PurePath(path)) and not (workspace.root / path).exists()
     }
 
 
@@ -37,7 +37,7 @@ def differing(workspace: Workspace, part: Module | Milestone) -> list[str]:
     }
     above = [workspace.root / folder / "conftest.py" for folder in (".", "tests", "milestones")]
     folder = workspace.root / part.test_folder
-    beside = [path for path in folder.rglob("*.py") if not set(path.relative_to(folder).parts) & set(LEFT_BEHIND)]
+    beside = [path for path in folder.rglob("*.py") if not is_left_behind(path.relative_to(folder))]
     here = {
         workspace.relative(path): path.read_bytes()
         for path in (*(workspace.root / path for path in known), *beside, *above)
