@@ -16,6 +16,8 @@ from tinytorch.errors import ConfigError
 
 _OTHERS = (WORKSPACE_VARIABLE, STAGING_VARIABLE, "PYTEST_ADDOPTS", "PYTEST_PLUGINS")  # would change what is collected
 
+_NO_TESTS = 5  # pytest's exit status
+
 
 def collect(course: Course, parts: Sequence[Module | Milestone]) -> dict[str, list[str]]:
     """Marker to sorted test ids of modules and milestones, whose needs must be among them.
@@ -24,22 +26,23 @@ def collect(course: Course, parts: Sequence[Module | Milestone]) -> dict[str, li
     """
     with tempfile.TemporaryDirectory(prefix="tinytorch-manifest-") as folder:
         workspace, file = create(Path(folder) / "workspace", course, format="py"), Path(folder) / "manifest.json"
-        command = ["-m", " or ".join(part.marker for part in parts), "-q", "-p", "no:cacheprovider"]
-        printed = _pytest(course, workspace.root, [*command, "--collect-only", f"--tito-manifest={file}"])
-        if not file.is_file():
+        marks = " or ".join(part.marker for part in parts)
+        command = ["-m", marks, "-q", "-p", "no:cacheprovider", f"--tito-manifest={file}"]
+        status, printed = _pytest(course, workspace.root, [*command, "--collect-only"])
+        if status not in (0, _NO_TESTS):
             raise ConfigError(f"The course's tests can't be collected:\n{printed}")
         found: dict[str, list[str]] = json.loads(file.read_text("utf-8"))
         for part in parts:
             if not found.get(part.marker):
                 raise ConfigError(f"{part.label} has no tests that pytest collects:\n{printed}")
             if any(test.endswith(f"::import_{part.folder}") for test in found[part.marker]):  # see session.BrokenTests
-                printed = _pytest(course, workspace.root, [*command, "-x", part.test_folder])
+                _, printed = _pytest(course, workspace.root, [*command, "-x", part.test_folder])
                 raise ConfigError(f"The stub of {part.label} can't be imported:\n{printed}")
     return found
 
 
-def _pytest(course: Course, root: Path, arguments: Sequence[str]) -> str:
-    """What pytest prints in a workspace."""
+def _pytest(course: Course, root: Path, arguments: Sequence[str]) -> tuple[int, str]:
+    """Pytest's exit status in a workspace, and what it prints."""
     inherited = {name: value for name, value in os.environ.items() if name not in _OTHERS}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *arguments],
@@ -52,4 +55,4 @@ def _pytest(course: Course, root: Path, arguments: Sequence[str]) -> str:
         errors="replace",
         check=False,
     )
-    return done.stdout.strip()
+    return done.returncode, done.stdout.strip().replace(f"{root}{os.sep}", "")
