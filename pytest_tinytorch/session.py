@@ -159,7 +159,7 @@ class CourseSession:
 
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
         """Leave out, before they are imported, the folders that this session doesn't test."""
-        if collection_path == self._extra:
+        if self._extra and collection_path.is_relative_to(self._extra):
             return True
         part = self.part_at(collection_path)
         return True if part is not None and part not in self.plan.selected.parts else None

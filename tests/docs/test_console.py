@@ -39,4 +39,5 @@ def test_pages_have_commands():
         "pytest.md",
         "commands.md",
         "authors.md",
+        "instructors.md",
     }
