@@ -149,14 +149,18 @@ def find(start: Path | None = None, *, named: str | None = None) -> Workspace | 
 def _course_of(root: Path) -> Course:
     """The course of this installation, as the workspace's `course.yml` changes it."""
     course, config, kept = curriculum.load(), root / COURSE_FILE, root / ".tito" / "pristine"
-    if not config.is_file() and not (kept / COURSE_FILE).is_file():
+    try:
+        is_kept = (kept / COURSE_FILE).is_file()
+    except PermissionError:  # whoever reads the state tells it
+        is_kept = False
+    if not config.is_file() and not is_kept:
         return course
     from pytest_tinytorch.course import custom
 
     try:
         return custom.read(config, course)
     except ConfigError as error:
-        if not (kept / COURSE_FILE).is_file():
+        if not is_kept:
             raise
         names = (COURSE_FILE, *([EXTRA_FOLDER] if (kept / EXTRA_FOLDER).is_dir() else []))
         sources = " ".join(f".tito/pristine/{name}" for name in names)
