@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from pytest_tinytorch.course.curriculum import Milestone, Module
+from pytest_tinytorch.course.curriculum import EXTRA_FOLDER, Milestone, Module
 from pytest_tinytorch.course.order import place
 from pytest_tinytorch.limits import time_limit
 from pytest_tinytorch.problems import Problem, problem_of
@@ -50,6 +50,7 @@ class CourseSession:
         self.plan = Plan(Selected((), (), (), ()))
         self._versions: State = {}
         self._root = str(workspace.root) + os.sep
+        self._extra = workspace.root / EXTRA_FOLDER if workspace.course.config else None  # what the copies in tests/ are made from
         self._part_of = {part.test_folder: part for part in workspace.course.parts}
         self._imported: dict[str, Problem | None] = {}
         self._shown: set[str] = set()  # modules whose problem has its failing test
@@ -176,6 +177,8 @@ class CourseSession:
 
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
         """Leave out, before they are imported, the folders that this session doesn't test."""
+        if self._extra and collection_path.is_relative_to(self._extra):
+            return True
         part = self.part_at(collection_path)
         return True if part is not None and part not in self.plan.selected.parts else None
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from pytest_tinytorch.course.curriculum import Milestone, Module, as_ranges
+from pytest_tinytorch.course.curriculum import Course, Milestone, Module, as_ranges
 from pytest_tinytorch.state import progress
+from pytest_tinytorch.state.store import as_local
 from pytest_tinytorch.workspace.layout import Workspace
 
 if TYPE_CHECKING:
@@ -32,6 +33,16 @@ class Row:
     note: str = ""  # "completed with edited tests"
     last_run: str = ""  # outcome of the last whole run of its tests
     attempts: int = 0
+    due: datetime | None = None
+    late: bool = False  # completed after it was due, or due and not completed
+    points: int | None = None  # what the module is worth, where the instructor's course says so
+
+    @property
+    def due_text(self) -> str:
+        """When a module is due: "2026-10-01 23:59", with a word if that was missed."""
+        if self.due is None:
+            return ""
+        return f"{self.due:%Y-%m-%d %H:%M}{' (late)' if self.late else ''}"
 
     @property
     def line(self) -> str:
@@ -50,6 +61,10 @@ class Row:
             said.append(f"{ELSEWHERE}: no export here")
         if self.state == OPEN and self.last_run == "failed":
             said.append("tests failed last time")
+        if self.due and (self.late or self.state not in (DONE, ELSEWHERE)):
+            said.append(f"due {self.due_text}")
+        if self.points is not None:
+            said.append(f"{self.points} points")
         return self.marked_title + "".join(f" [{text}]" for text in said)
 
     @property
@@ -74,6 +89,7 @@ class Status:
     """The whole report."""
 
     workspace: str
+    course: str | None  # the title of an instructor's course
     modules: tuple[Row, ...]
     milestones: tuple[Row, ...]
     last_activity: tuple[Module | Milestone, datetime] | None
@@ -109,6 +125,7 @@ class Status:
         total, milestones = len(self.modules), len(self.milestones)
         return {
             "workspace": self.workspace,
+            "course": self.course,
             "modules_completed": self.done_modules,
             "modules_total": total,
             "modules_percent": _percent(self.done_modules, total),
@@ -134,7 +151,7 @@ class Status:
 
     def summary(self, now: datetime) -> list[str]:
         """The panel's lines."""
-        lines = [*self.counts]
+        lines = [*([f"Course: {self.course}"] if self.course else []), *self.counts]
         if self.last_activity:
             part, at = self.last_activity
             lines.append(f"Last Activity: {type(part).__name__} {part.number} ({in_words(at, now)})")
@@ -165,9 +182,9 @@ class Status:
                 console.print(Text(f"  {row.line}", style=_STYLES[row.state]))
 
 
-def status(workspace: Workspace) -> Status:
-    """Read where a workspace stands."""
-    course = workspace.course
+def status(workspace: Workspace, now: datetime | None = None) -> Status:
+    """Read where a workspace stands; what is late, is so at `now`."""
+    course, now = workspace.course, now or datetime.now()
     done, milestones = workspace.store.read(progress.PROGRESS), workspace.store.read(progress.MILESTONES)
     recorded = {module.number for module in progress.recorded(workspace, done)}
     complete = {module.number for module in progress.complete(workspace, done)}
@@ -192,8 +209,13 @@ def status(workspace: Workspace) -> Status:
             notes.append("completed without its prerequisites")
         if module.key in done.get("outdated", {}):
             notes.append("export older than the fix")
+        date = done["completion_dates"].get(module.key)
         last_run = done.get("results", {}).get(module.key, {}).get("outcome", "")
-        return Row(module, state, missing, done["completion_dates"].get(module.key), ", ".join(notes), last_run)
+        finished = as_local(date) if date else None if number in recorded else now
+        late = module.due is not None and finished is not None and finished > module.due
+        return Row(
+            module, state, missing, date, ", ".join(notes), last_run, due=module.due, late=late, points=_points(course, module)
+        )
 
     def milestone_row(milestone: Milestone) -> Row:
         missing = tuple(progress.missing_needs(milestone, complete))
@@ -208,11 +230,20 @@ def status(workspace: Workspace) -> Status:
 
     return Status(
         str(workspace.root),
+        course.title,
         tuple(map(module_row, course.modules)),
         tuple(map(milestone_row, course.milestones)),
         progress.last_activity(workspace, done, milestones),
         "" if has == course.version else course.version,
     )
+
+
+def _points(course: Course, module: Module) -> int | None:
+    if module.points is None and not module.exercise_points:
+        return None
+    from pytest_tinytorch.course import points  # reads the module's source, which is wanted here only
+
+    return points.worth(course, module)
 
 
 def in_words(then: datetime, now: datetime) -> str:
@@ -244,4 +275,9 @@ def _row_as_json(row: Row) -> dict[str, Any]:
         "date": row.date,
         "missing": list(row.missing),
         "note": row.note,
-    } | ({"attempts": row.attempts} if isinstance(row.part, Milestone) else {"last_run": row.last_run})
+    } | ({"attempts": row.attempts} if isinstance(row.part, Milestone) else {"last_run": row.last_run, **due_and_points(row)})
+
+
+def due_and_points(row: Row) -> dict[str, Any]:
+    """What an instructor's course says of a module, as plain data."""
+    return {"due": row.due and row.due.isoformat(timespec="minutes"), "late": row.late, "points": row.points}

@@ -1,13 +1,11 @@
 """What the student started from, and what differs from it now."""
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePath
 
-from pytest_tinytorch.course.curriculum import Milestone, Module
+from pytest_tinytorch.course.curriculum import Milestone, Module, is_left_behind
 from pytest_tinytorch.workspace.layout import Workspace
 from tinytorch import files
-
-_NOT_TESTS = ("__pycache__", ".pytest_cache")
 
 
 def missing_tests(workspace: Workspace) -> dict[str, Path]:
@@ -15,14 +13,15 @@ def missing_tests(workspace: Workspace) -> dict[str, Path]:
 
     That is the pristine copy, or the installed course if there is none.
     """
-    found = {}
-    for source in (workspace.course.folder, workspace.pristine):
-        for part in workspace.course.parts:
-            for path in (source / part.test_folder).rglob("*"):
-                relative = path.relative_to(source)
-                if path.is_file() and not set(relative.parts) & set(_NOT_TESTS) and not (workspace.root / relative).exists():
-                    found[relative.as_posix()] = path
-    return dict(sorted(found.items()))
+    known = {path: file for part in workspace.course.parts for path, file in workspace.course.files_of(part).items()}
+    for path in workspace.pristine.rglob("*"):
+        if path.is_file():
+            known[path.relative_to(workspace.pristine).as_posix()] = path
+    folders = tuple(f"{part.test_folder}/" for part in workspace.course.parts)
+    return {
+        path: file for path, file in sorted(known.items())
+        if path.startswith(folders) and not is_left_behind(PurePath(path)) and not (workspace.root / path).exists()
+    }
 
 
 def missing_options(workspace: Workspace) -> dict[str, Path]:
@@ -45,7 +44,7 @@ def differing(workspace: Workspace, part: Module | Milestone) -> list[str]:
     }
     above = [workspace.root / folder / "conftest.py" for folder in (".", "tests", "milestones")]
     folder = workspace.root / part.test_folder
-    beside = [path for path in folder.rglob("*.py") if not set(path.relative_to(folder).parts) & set(_NOT_TESTS)]
+    beside = [path for path in folder.rglob("*.py") if not is_left_behind(path.relative_to(folder))]
     here = {
         workspace.relative(path): path.read_bytes()
         for path in (*(workspace.root / path for path in known), *beside, *above)

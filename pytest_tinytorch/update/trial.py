@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_tinytorch.course.curriculum import Module
+from pytest_tinytorch.course.curriculum import COURSE_FILE, EXTRA_FOLDER, TEMPLATES_VARIABLE, Module
 from pytest_tinytorch.state.progress import PROGRESS
 from pytest_tinytorch.workspace.layout import Workspace
 from tinytorch import _overlay
 
-_NEEDED = ("pyproject.toml", "conftest.py", "tinytorch")  # beside the module's own folders
+_NEEDED = ("pyproject.toml", "conftest.py", "tests/conftest.py", "tinytorch", COURSE_FILE, EXTRA_FOLDER)  # beside the module's folders
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,6 @@ def run(workspace: Workspace, module: Module, contents: Mapping[str, bytes | Non
         root = Path(folder).resolve()
         for name in (*_NEEDED, f"tests/{module.folder}", f"modules/{module.folder}"):
             _copy(workspace.root / name, root / name)
-        for name in ("conftest.py",):
-            _copy(workspace.root / "tests" / name, root / "tests" / name)
         (root / ".tito").mkdir()
         for path, data in contents.items():
             if data is None:
@@ -55,7 +53,8 @@ def run(workspace: Workspace, module: Module, contents: Mapping[str, bytes | Non
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-m", module.marker, "-p", "no:cacheprovider"], cwd=root,
-            env=environment | {_overlay.WORKSPACE_VARIABLE: str(root), "NO_COLOR": "1"}, stdin=subprocess.DEVNULL,
+            env=environment | {_overlay.WORKSPACE_VARIABLE: str(root), TEMPLATES_VARIABLE: str(workspace.course.folder), "NO_COLOR": "1"},
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace", check=False,
         )
         return Trial(_failed(root, module), done.stdout)

@@ -40,4 +40,5 @@ def test_pages_have_commands():
         "commands.md",
         "troubleshooting.md",
         "authors.md",
+        "instructors.md",
     }

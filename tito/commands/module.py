@@ -35,10 +35,16 @@ def list_modules(as_json: bool) -> None:
     if as_json:
         render.data([module_row(row) for row in rows])
         return
-    render.table(
-        ("module", "state", "needs", "goal"),
-        [(row.part.label, row.dated_state, as_ranges(row.part.needs) or "-", row.part.goal) for row in rows],
-    )
+    columns = {
+        "module": [row.part.label for row in rows],
+        "state": [row.dated_state for row in rows],
+        "points": ["" if row.points is None else str(row.points) for row in rows],
+        "due": [row.due_text for row in rows],
+        "needs": [as_ranges(row.part.needs) or "-" for row in rows],
+        "goal": [row.part.goal for row in rows],
+    }
+    shown = {name: cells for name, cells in columns.items() if any(cells)}  # points and dates are an instructor's to give
+    render.table(list(shown), list(zip(*shown.values(), strict=True)))
 
 
 @module.command("status", example="tito module status --json")
@@ -209,6 +215,10 @@ def solution(name: str, give_up: bool, yes: bool) -> int:
 
     workspace, module = opening.module_workspace(name)
     check_written(workspace, module)
+    source = workspace.course.source(module).read_text("utf-8")
+    if stubs.emptied(source) == source:
+        render.error(f"Module {module.label} is your instructor's own, and its solution is not in this workspace.")
+        return 1
     if module not in progress.complete(workspace):
         if not give_up:
             render.error(
@@ -218,7 +228,7 @@ def solution(name: str, give_up: bool, yes: bool) -> int:
             return 1
         if not yes and not confirmed("The solution ends what you can find out by yourself. Show it?", otherwise="--give-up --yes"):
             return 1
-    render.code(stubs.solution(workspace.course.source(module).read_text("utf-8")))
+    render.code(stubs.solution(source))
     return 0
 
 
