@@ -161,7 +161,9 @@ def _syntax_error(workspace: Workspace, copy: WorkingCopy) -> str | None:
 
 def older_exports(workspace: Workspace) -> Iterator[Check]:
     """Complete modules that were written in since."""
-    for module in workspace.course.modules:
+    if workspace.store.fault(progress.PROGRESS):
+        return
+    for module in progress.complete(workspace):
         if exporting.look(workspace, module).state == exporting.OLDER:
             yield Check(
                 NOTE,
