@@ -96,7 +96,8 @@ def pytest_runtest_makereport(
     """Add the hints whose condition held to the report of a failure, mark one that met an empty exercise, explain others."""
     report = yield
     compared = item.config.stash.get(compared_key, [])
-    item.config.stash[compared_key] = []
+    if compared:
+        del item.config.stash[compared_key]  # also those of a test that passed: it may have expected its assertion to fail
     if not report.failed or call.excinfo is None:
         return report
     hints = list(item.stash.get(hints_key, ()))

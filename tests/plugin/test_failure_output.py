@@ -64,6 +64,16 @@ def test_arrays_are_compared_element_by_element(student: Student):
     assert "got is 3 x expected everywhere" in done.stdout and "  and 25 more" in done.stdout
 
 
+def test_a_comparison_of_another_test_is_not_told(student: Student):
+    (student.root / "tests/01_tensor/test_array.py").write_text(
+        "import pytest\n\ndef test_a():\n    with pytest.raises(AssertionError):\n        assert 111 == 222\n\n"
+        "def test_b():\n    assert 333 == 444\n", "utf-8",
+    )  # fmt: skip
+    student.solve()
+    done = student.pytest("tests/01_tensor/test_array.py")
+    assert "expected  444\ngot       333\n" in done.stdout and "222" not in done.stdout, done.stdout
+
+
 def test_junit_and_github_get_message_and_place(student: Student):
     student.write(SQUARED)
     done = student.pytest("-m", "module01", "--junitxml=report.xml", "--tito-github")
