@@ -12,7 +12,7 @@ import click
 
 from pytest_tinytorch.course.curriculum import UnknownName
 from tinytorch.errors import TinyTorchError
-from tito import render
+from tito import completion, render
 from tito.group import Group
 
 INTERRUPTED = 130
@@ -29,11 +29,12 @@ COMMANDS = {
     "export": "tito.commands.export",
     "config": "tito.commands.config",
     "system": "tito.commands.system",
+    "completion": "tito.commands.completion",
 }
 
 
 def _show_version(context: click.Context, parameter: click.Parameter, asked: bool) -> None:
-    if asked:
+    if asked and not context.resilient_parsing:  # which is how words are completed
         import tinytorch
 
         render.say(f"tito {tinytorch.__version__}")
@@ -54,6 +55,9 @@ def tito() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
+    if shell := os.environ.get(completion.VARIABLE):
+        render.exact("".join(f"{line}\n" for line in completion.answer(tito, shell, arguments or sys.argv[1:])))
+        return 0
     render.make_safe()
     own, theirs = _split(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in own

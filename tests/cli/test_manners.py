@@ -36,7 +36,7 @@ every_command = pytest.mark.parametrize("path", ALL, ids=["-".join(path) for pat
 
 def test_the_commands_are_those_of_the_course():
     assert {" ".join(path) for path in LEAVES} == {
-        "init", "status", "reset", "export", "undo", "update",
+        "init", "status", "reset", "export", "undo", "update", "completion",
         *(f"module {name}" for name in ("list", "status", "start", "view", "test", "complete", "reset", "solution", "diff", "convert")),
         *(f"milestone {name}" for name in ("list", "status", "info", "run")),
         *(f"backup {name}" for name in ("list", "diff", "restore")),
@@ -95,7 +95,7 @@ def test_a_module_has_several_names(student: Student, tito: Tito, name: str):
     assert "Module 01 Tensor" in tito("module", "start", name).out
 
 
-@pytest.mark.parametrize("path", [path for path in LEAVES if path not in (("init",), ("system", "info"))], ids="-".join)
+@pytest.mark.parametrize("path", [path for path in LEAVES if path not in (("init",), ("completion",), ("system", "info"))], ids="-".join)
 def test_outside_a_workspace_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tito: Tito, path: tuple[str, ...]):
     monkeypatch.chdir(tmp_path)
     words = {"NN": "01", "ID": "01", "KEY": "logo_theme", "VALUE": "none"}

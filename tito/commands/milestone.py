@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tito import opening, render
+from tito.completion import milestones
 from tito.group import Group
 from tito.options import json_option, pytest_arguments
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from pytest_tinytorch.course.curriculum import Milestone
     from pytest_tinytorch.workspace.layout import Workspace
 
-name_argument = click.argument("name", metavar="ID")
+name_argument = click.argument("name", metavar="ID", shell_complete=milestones)
 
 
 @click.group(cls=Group, example="tito milestone run 03")

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from tito import opening, render
+from tito.completion import modules
 from tito.group import Group
 from tito.options import json_option, pytest_arguments
 
 if TYPE_CHECKING:
     from pytest_tinytorch.workspace.layout import Workspace
 
-name_argument = click.argument("name", metavar="NN")
+name_argument = click.argument("name", metavar="NN", shell_complete=modules)
 
 
 @click.group(cls=Group, example="tito module start 05")
