@@ -12,10 +12,11 @@ import click
 
 from pytest_tinytorch.course.curriculum import UnknownName
 from tinytorch.errors import TinyTorchError
-from tito import completion, render
+from tito import render
 from tito.group import Group
 
 INTERRUPTED = 130
+COMPLETION_VARIABLE = "_TITO_COMPLETE"  # a shell asks what may stand in the place of the last word
 
 COMMANDS = {
     "init": "tito.commands.init",
@@ -55,7 +56,9 @@ def tito() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
-    if shell := os.environ.get(completion.VARIABLE):
+    if shell := os.environ.get(COMPLETION_VARIABLE):
+        from tito import completion
+
         render.exact("".join(f"{line}\n" for line in completion.answer(tito, shell, arguments or sys.argv[1:])))
         return 0
     render.make_safe()

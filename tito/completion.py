@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     Part = TypeVar("Part", Module, Milestone)
 
-VARIABLE = "_TITO_COMPLETE"
 FILES = ":files"  # the answer where a path is wanted, which the shell completes better
 
 _BASH = r"""_tito() {
@@ -82,7 +81,7 @@ def answer(command: click.Command, shell: str, words: Sequence[str]) -> list[str
     before = [word for word in before if word not in ("--debug", "=")]  # bash cuts --to=py into three words
     stays = typed[: typed.find("=") + 1] if typed.startswith("-") else ""  # of --to=py, and the shells want it back
     try:
-        items = ShellComplete(command, {}, "tito", VARIABLE).get_completions(before, typed)
+        items = ShellComplete(command, {}, "tito", "").get_completions(before, typed)
     except Exception:  # an unknown command before the word, for instance: there is no place for a message
         return []
     if any(item.type in ("file", "dir") for item in items):

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from tests.cli.terminal import Terminal
 from tests.cli.test_manners import LEAVES
 from tests.plugin.conftest import Student
 from tito import completion
+from tito.__main__ import COMPLETION_VARIABLE
 from tito.__main__ import tito as command
 
 METAVARS = {"NN": completion.modules, "ID": completion.milestones, "NAME": completion.backups}
@@ -86,7 +88,7 @@ def test_a_fault_is_no_reason_to_say_or_change_anything(student: Student, tito: 
         monkeypatch.setenv("TINYTORCH_WORKSPACE", str(student.root / "nowhere"))
     else:
         monkeypatch.chdir(student.root.parent)
-    monkeypatch.setenv(completion.VARIABLE, "bash")
+    monkeypatch.setenv(COMPLETION_VARIABLE, "bash")
     before = sorted(student.root.rglob("*"))
     answer = tito("module", "start", "t")
     assert answer.status == 0 and not answer.err
@@ -106,7 +108,7 @@ def test_every_name_is_completed():
 def test_completing_imports_nothing_heavy(student: Student):
     heavy = ["filelock", "jupytext", "nbformat", "numpy", "pytest", "requests", "rich"]
     code = f"import sys\nfrom tito.__main__ import main\nmain(['module', 'start', ''])\nsys.exit(any(name in sys.modules for name in {heavy}))"
-    environment = student.environment(**{completion.VARIABLE: "zsh"})
+    environment = student.environment(**{COMPLETION_VARIABLE: "zsh"})
     assert subprocess.run([sys.executable, "-c", code], cwd=student.root, env=environment, capture_output=True, check=False).returncode == 0
 
 
@@ -173,3 +175,12 @@ def test_the_tab_key_is_silent_where_tito_is_gone(shell: str, tmp_path: Path):
         terminal.type("\x15echo still he''re\n")
         terminal.wait_for("still here")
         assert "not found" not in terminal.text and "No such file" not in terminal.text
+
+
+@in_every_shell
+def test_the_prompt_of_the_docs_stands_in_the_shells_prompt(shell: str, tmp_path: Path, student: Student):
+    page = (Path(__file__).parents[2] / "docs" / "shell.md").read_text("utf-8")
+    [line] = re.findall(rf"^\| {shell} \| `~/[^`]+` \| `(.+)` \|$", page, flags=re.MULTILINE)
+    with Shell(shell, tmp_path, student.root) as terminal:
+        terminal.type(f"{line}\n")
+        terminal.wait_for("tt 01 tensor 0/")

@@ -205,10 +205,11 @@ def test_a_reader_that_has_gone_is_no_traceback(student: Student):
         assert process.wait(60) == 1
 
 
-def test_module_status_imports_nothing_heavy(student: Student):
+@pytest.mark.parametrize("arguments", [["module", "status"], ["status", "--prompt"]], ids="-".join)
+def test_status_imports_nothing_heavy(student: Student, arguments: list[str]):
     heavy = ["filelock", "jupytext", "nbformat", "numpy", "pytest", "requests", "rich"]
     code = (
-        "import sys\nfrom tito.__main__ import main\nassert main(['module', 'status']) == 0\n"
+        f"import sys\nfrom tito.__main__ import main\nassert main({arguments}) == 0\n"
         f"print([name for name in {heavy} if name in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run(
