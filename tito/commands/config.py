@@ -26,7 +26,7 @@ def list_preferences(as_json: bool) -> None:
         return
     render.table(
         ("key", "value", "one of", "what it is"),
-        [(p.name, chosen[p.name], ", ".join(p.values), p.help) for p in config.PREFERENCES],
+        [(p.name, chosen[p.name], p.choices, p.help) for p in config.PREFERENCES],
     )
 
 
@@ -41,7 +41,7 @@ def get_preference(key: str, as_json: bool) -> None:
     render.data({key: value}) if as_json else render.say(value)
 
 
-@config.command("set", example="tito config set logo_theme none")
+@config.command("set", example="tito config set editor vscode\ntito config set editor 'emacs -nw'")
 @click.argument("key", shell_complete=completion.preferences)
 @click.argument("value", shell_complete=completion.choices)
 def set_preference(key: str, value: str) -> None:
