@@ -57,9 +57,9 @@ def tito() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     if shell := os.environ.get(COMPLETION_VARIABLE):
-        from tito import completion
+        from tito import tab
 
-        render.exact("".join(f"{line}\n" for line in completion.answer(tito, shell, arguments or sys.argv[1:])))
+        render.exact("".join(f"{line}\n" for line in tab.answer(tito, shell, arguments or sys.argv[1:])))
         return 0
     render.make_safe()
     own, theirs = _split(sys.argv[1:] if arguments is None else arguments)

@@ -4,8 +4,8 @@ from __future__ import annotations
 import click
 
 from tito import render
-from tito.completion import SCRIPTS
 from tito.group import Command
+from tito.tab import SCRIPTS
 
 
 @click.command(

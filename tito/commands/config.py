@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import click
 
-from tito import completion, opening, render
+from tito import opening, render, tab
 from tito.group import Group
 from tito.options import json_option
 
@@ -31,7 +31,7 @@ def list_preferences(as_json: bool) -> None:
 
 
 @config.command("get", example="tito config get logo_theme")
-@click.argument("key", shell_complete=completion.preferences)
+@click.argument("key", shell_complete=tab.preferences)
 @json_option
 def get_preference(key: str, as_json: bool) -> None:
     """Print what is chosen for a key."""
@@ -42,8 +42,8 @@ def get_preference(key: str, as_json: bool) -> None:
 
 
 @config.command("set", example="tito config set editor vscode\ntito config set editor 'emacs -nw'")
-@click.argument("key", shell_complete=completion.preferences)
-@click.argument("value", shell_complete=completion.choices)
+@click.argument("key", shell_complete=tab.preferences)
+@click.argument("value", shell_complete=tab.choices)
 def set_preference(key: str, value: str) -> None:
     """Choose a value for a key."""
     from pytest_tinytorch.state import config

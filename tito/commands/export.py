@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import click
 
 from tito import opening, render
-from tito.completion import modules
 from tito.group import Command
 from tito.options import json_option
+from tito.tab import modules
 
 if TYPE_CHECKING:
     from pytest_tinytorch.course.curriculum import Module

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import click
 
 from tito import opening, render
-from tito.completion import milestones
 from tito.group import Group
 from tito.options import json_option, pytest_arguments
+from tito.tab import milestones
 
 if TYPE_CHECKING:
     from pytest_tinytorch.course.curriculum import Milestone

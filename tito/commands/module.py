@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from tito import opening, render
-from tito.completion import modules
 from tito.group import Group
 from tito.options import json_option, pytest_arguments
+from tito.tab import modules
 
 if TYPE_CHECKING:
     from pytest_tinytorch.editors import Editor

@@ -1,4 +1,4 @@
-"""`tito completion` and what the Tab key offers: as lines, and in the shells themselves."""
+"""What the Tab key offers, and `tito completion`: as lines, and in the shells themselves."""
 from __future__ import annotations
 
 import os
@@ -15,15 +15,15 @@ from tests.cli.conftest import Tito
 from tests.cli.terminal import Terminal
 from tests.cli.test_manners import LEAVES
 from tests.plugin.conftest import Student
-from tito import completion
+from tito import tab
 from tito.__main__ import COMPLETION_VARIABLE
 from tito.__main__ import tito as command
 
-METAVARS = {"NN": completion.modules, "ID": completion.milestones, "NAME": completion.backups}
+METAVARS = {"NN": tab.modules, "ID": tab.milestones, "NAME": tab.backups}
 
 
 def offered(*words: str, shell: str = "bash") -> list[str]:
-    return completion.answer(command, shell, words)
+    return tab.answer(command, shell, words)
 
 
 def test_a_word_is_offered_commands_and_options(student: Student):
@@ -50,7 +50,7 @@ def test_milestones_keys_values_and_backups_are_offered(student: Student):
 
 
 def test_a_path_is_left_to_the_shell(student: Student):
-    assert offered("init", "my") == [completion.FILES]
+    assert offered("init", "my") == [tab.FILES]
 
 
 def test_descriptions_go_to_the_shells_that_show_them(student: Student):
