@@ -49,7 +49,7 @@ def find(choice: str) -> Editor:
         raise ConfigError(f"{source}A command line was expected, such as: nano")
     program = shutil.which(os.path.expanduser(words[0]))  # noqa: PTH111  # Path.expanduser raises RuntimeError without a home
     if program is None:
-        how = _TO_GET.get(words[0], "Install it, write its whole path, or choose another.")
+        how = _TO_GET.get(words[0], "Install it, write its whole path, or choose another with: tito config set editor.")
         raise ConfigError(f"{source}The program {words[0]!r} isn't found. {how}")
     name = os.path.basename(words[0]).lower().partition(".")[0]  # noqa: PTH119  # a word that may hold any character
     return Editor(shlex.join(words), (os.path.abspath(program), *words[1:]), not in_background and name not in _WINDOWED)  # noqa: PTH100
