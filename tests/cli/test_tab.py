@@ -97,12 +97,12 @@ def test_a_fault_is_no_reason_to_say_or_change_anything(student: Student, tito: 
 
 
 def test_every_name_is_completed():
-    arguments = {
-        (" ".join(path), parameter.metavar): parameter._custom_shell_complete
-        for path, leaf in LEAVES.items() for parameter in leaf.params if parameter.param_type_name == "argument" and parameter.metavar
+    """Of an argument or an option that is called NN, ID or NAME in the help."""
+    found = {
+        (" ".join(path), parameter.metavar.strip("[]")): parameter._custom_shell_complete
+        for path, leaf in LEAVES.items() for parameter in leaf.params if parameter.metavar and parameter.metavar.strip("[]") in METAVARS
     }  # fmt: skip
-    wanted = {at: METAVARS[at[1].strip("[]")] for at in arguments if at[1].strip("[]") in METAVARS}
-    assert wanted and {at: arguments[at] for at in wanted} == wanted
+    assert found == {at: METAVARS[at[1]] for at in found} and ("update", "NN") in found
 
 
 def test_completing_imports_nothing_heavy(student: Student):
