@@ -112,13 +112,23 @@ class Status:
         locked = next((row for row in self.milestones if row.missing and row.state != DONE), None)
         if locked:
             steps.insert(0, locked.to_unlock)
-        start = next((row for row in self.modules if row.state == OPEN), None)
-        if start:
-            steps.append(f"Work on module {start.part.label}: tito module start {start.part.number}")
+        if start := self.next_module:
+            steps.append(f"Work on module {start.label}: tito module start {start.number}")
         steps = steps or ["Everything is done."]
         if self.update:
             steps.append(f"See what version {self.update} of the course changed: tito update --check")
         return steps
+
+    @property
+    def next_module(self) -> Module | Milestone | None:
+        """The first module that is open."""
+        return next((row.part for row in self.modules if row.state == OPEN), None)
+
+    @property
+    def prompt(self) -> str:
+        """A few words for a shell's prompt, of small letters, digits, blanks, `_` and `/`: nothing that a shell expands."""
+        here = [self.next_module.number, self.next_module.slug] if self.next_module else []
+        return " ".join(["tt", *here, f"{self.done_modules}/{len(self.modules)}"])
 
     def as_json(self) -> dict[str, Any]:
         """The report as plain data."""

@@ -17,6 +17,7 @@ from tito import render
 from tito.group import Group
 
 INTERRUPTED = 130
+COMPLETION_VARIABLE = "_TITO_COMPLETE"  # a shell asks what may stand in the place of the last word
 
 COMMANDS = {
     "init": "tito.commands.init",
@@ -31,11 +32,12 @@ COMMANDS = {
     "config": "tito.commands.config",
     "system": "tito.commands.system",
     "doctor": "tito.commands.doctor",
+    "completion": "tito.commands.completion",
 }
 
 
 def _show_version(context: click.Context, parameter: click.Parameter, asked: bool) -> None:
-    if asked:
+    if asked and not context.resilient_parsing:  # which is how words are completed
         import tinytorch
 
         render.say(f"tito {tinytorch.__version__}")
@@ -72,6 +74,11 @@ def tito() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
+    if shell := os.environ.get(COMPLETION_VARIABLE):
+        from tito import tab
+
+        render.exact("".join(f"{line}\n" for line in tab.answer(tito, shell, arguments or sys.argv[1:])))
+        return 0
     render.make_safe()
     own, theirs = _split(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in own

@@ -43,6 +43,13 @@ def say(text: str = "", **style: Any) -> None:
     print(click.style(text, **style) if style and is_colourful() else text)
 
 
+def exact(text: str) -> None:
+    """Print what another program reads: UTF-8, and no carriage returns on Windows either."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
+    sys.stdout.flush()
+
+
 def error(text: str) -> None:
     """Print what went wrong to standard error."""
     print(f"Error: {text}", file=sys.stderr)

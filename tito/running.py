@@ -1,9 +1,10 @@
-"""Commands that are a pytest run: the command line, the run, and what its exit status means for tito."""
+"""Commands that run another program: pytest or an editor, and what its exit status means for tito."""
 from __future__ import annotations
 
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,7 @@ from typing import Any, BinaryIO
 
 from pytest_tinytorch.completion import RECEIPT_VARIABLE
 from pytest_tinytorch.course.curriculum import Milestone, Module
+from pytest_tinytorch.editors import Editor
 from pytest_tinytorch.workspace.layout import Workspace
 from tinytorch.errors import WorkspaceError
 from tito import render
@@ -105,20 +107,57 @@ def _run(
     """
     if not quiet:
         render.say(shlex.join(["pytest", *arguments]), dim=True)
-    sys.stdout.flush()  # before pytest writes to the same place
-    interrupted = False
-    with subprocess.Popen(
-        [sys.executable, "-m", "pytest", *arguments], cwd=workspace.root, env={**os.environ, **environment},
-        stdin=subprocess.DEVNULL if output else None, stdout=output, stderr=output,
-    ) as process:
-        while True:
-            try:
-                code = process.wait()
-                break
-            except KeyboardInterrupt:  # pytest got it too, and ends by itself
-                interrupted = True
+    code, interrupted = _waited([sys.executable, "-m", "pytest", *arguments], workspace.root, environment, output)
     if interrupted:
         raise KeyboardInterrupt
     if code < 0:
         render.error(f"pytest was ended by signal {-code}.")
     return code
+
+
+def edit(workspace: Workspace, editor: Editor, path: Path) -> int:
+    """Open a file of the workspace; returns tito's exit status.
+
+    An editor in this terminal is waited for; one with a window is left to itself.
+    """
+    render.say(f"{editor.command} {shlex.quote(workspace.relative(path))}", dim=True)
+    words = [*editor.words, str(path)]
+    if not editor.waits:
+        _leave(words, workspace.root)
+        return 0
+    code, _ = _waited(words, workspace.root, {})  # Ctrl-C is the editor's to handle
+    if code:
+        render.error(f"{editor.command} ended with exit status {code}.")
+    return 1 if code else 0
+
+
+def _waited(
+    words: Sequence[str], folder: Path, environment: dict[str, str], output: BinaryIO | None = None
+) -> tuple[int, bool]:
+    """Run a program in this terminal, or unseen if there is an `output` for what it prints.
+
+    Returns its exit status, and whether Ctrl-C was pressed, which the program got too.
+    """
+    sys.stdout.flush()  # before the program writes to the same place
+    interrupts: list[int] = []
+    usual = signal.getsignal(signal.SIGINT)
+    if callable(usual):  # not where it is ignored: the program would no longer ignore it
+        signal.signal(signal.SIGINT, lambda number, frame: interrupts.append(number))
+    try:
+        with subprocess.Popen(
+            words, cwd=folder, env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL if output else None, stdout=output, stderr=output,
+        ) as process:
+            return process.wait(), bool(interrupts)
+    finally:
+        if callable(usual):
+            signal.signal(signal.SIGINT, usual)
+
+
+def _leave(words: Sequence[str], folder: Path) -> None:
+    """Start a program that outlives this one and its terminal."""
+    nobody = subprocess.DEVNULL
+    flags = 0
+    if sys.platform == "win32":
+        flags = subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP
+    subprocess.Popen(words, cwd=folder, stdin=nobody, stdout=nobody, stderr=nobody, start_new_session=True, creationflags=flags)

@@ -71,7 +71,7 @@ def _is_table(value: object) -> bool:
 
 
 _RULES: dict[str, dict[str, tuple[Callable[[object], bool], str]]] = {
-    "config.json": {"logo_theme": (_is_text, "a text")},
+    "config.json": {"logo_theme": (_is_text, "a text"), "editor": (_is_text, "a text")},
     "progress.json": {
         "version": (_is_text, "a text"),
         "completed_modules": (_list_of(_is_number), "a list of module numbers"),

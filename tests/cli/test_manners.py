@@ -36,7 +36,7 @@ every_command = pytest.mark.parametrize("path", ALL, ids=["-".join(path) for pat
 
 def test_the_commands_are_those_of_the_course():
     assert {" ".join(path) for path in LEAVES} == {
-        "init", "status", "reset", "export", "undo", "update",
+        "init", "status", "reset", "export", "undo", "update", "completion",
         *(f"module {name}" for name in ("list", "status", "start", "view", "test", "complete", "hint", "reset", "solution", "diff", "convert")),
         *(f"milestone {name}" for name in ("list", "status", "info", "run")),
         *(f"backup {name}" for name in ("list", "diff", "restore", "prune")),
@@ -96,7 +96,7 @@ def test_a_module_has_several_names(student: Student, tito: Tito, name: str):
     assert "Module 01 Tensor" in tito("module", "start", name).out
 
 
-@pytest.mark.parametrize("path", [path for path in LEAVES if path not in (("init",), ("system", "info"), ("doctor",))], ids="-".join)
+@pytest.mark.parametrize("path", [path for path in LEAVES if path not in (("init",), ("system", "info"), ("doctor",), ("completion",))], ids="-".join)
 def test_outside_a_workspace_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tito: Tito, path: tuple[str, ...]):
     monkeypatch.chdir(tmp_path)
     words = {"NN": "01", "ID": "01", "KEY": "logo_theme", "VALUE": "none"}
@@ -206,10 +206,11 @@ def test_a_reader_that_has_gone_is_no_traceback(student: Student):
         assert process.wait(60) == 1
 
 
-def test_module_status_imports_nothing_heavy(student: Student):
+@pytest.mark.parametrize("arguments", [["module", "status"], ["status", "--prompt"]], ids="-".join)
+def test_status_imports_nothing_heavy(student: Student, arguments: list[str]):
     heavy = ["filelock", "jupytext", "nbformat", "numpy", "pytest", "requests", "rich"]
     code = (
-        "import sys\nfrom tito.__main__ import main\nassert main(['module', 'status']) == 0\n"
+        f"import sys\nfrom tito.__main__ import main\nassert main({arguments}) == 0\n"
         f"print([name for name in {heavy} if name in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tito import opening, render
+from tito import opening, render, tab
 from tito.dialogs import confirmed
 from tito.group import Group
 from tito.options import json_option
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pytest_tinytorch.course.curriculum import Module
     from pytest_tinytorch.workspace.layout import Workspace
 
-module_argument = click.argument("module_name", metavar="NN")
-backup_argument = click.argument("name", metavar="[NAME]", required=False)
+module_argument = click.argument("module_name", metavar="NN", shell_complete=tab.modules)
+backup_argument = click.argument("name", metavar="[NAME]", required=False, shell_complete=tab.backups)
 
 
 @click.group(cls=Group, example="tito backup list 05")
@@ -34,7 +34,7 @@ def _opened(module_name: str) -> tuple[Workspace, Module]:
 
 
 @backup.command("list", example="tito backup list 05")
-@click.argument("module_name", metavar="[NN]", required=False)
+@click.argument("module_name", metavar="[NN]", required=False, shell_complete=tab.modules)
 @json_option
 def list_backups(module_name: str | None, as_json: bool) -> None:
     """List backups, newest first.

@@ -9,13 +9,15 @@ import click
 from tito import opening, render
 from tito.group import Group
 from tito.options import json_option, pytest_arguments
+from tito.tab import modules
 
 if TYPE_CHECKING:
     from pytest_tinytorch.course.curriculum import Module
+    from pytest_tinytorch.editors import Editor
     from pytest_tinytorch.hinting import Given
     from pytest_tinytorch.workspace.layout import Workspace
 
-name_argument = click.argument("name", metavar="NN")
+name_argument = click.argument("name", metavar="NN", shell_complete=modules)
 
 
 @click.group(cls=Group, example="tito module start 05")
@@ -59,16 +61,19 @@ def show_status(as_json: bool) -> None:
     render.status(status(opening.workspace()), as_json=as_json)
 
 
-@module.command(example="tito module start 05")
+@module.command(example="tito module start 05\ntito module start 05 --open")
 @name_argument
-def start(name: str) -> None:
+@click.option("--open/--no-open", "is_opened", default=None, help="Open the file, or don't, whatever the preference `editor` is.")
+def start(name: str, is_opened: bool | None) -> int:
     """Begin or go on with a module.
 
-    Checks what it needs, backs up your work, and names the file and the commands.
+    Checks what it needs, backs up your work, and names the file and the commands. Opens the file if you have chosen
+    an editor: tito config set editor vscode
     """
     from pytest_tinytorch import starting
 
     workspace, module = opening.module_workspace(name)
+    editor = _editor(workspace, is_opened)
     started = starting.start(workspace, module)
     opening.tell_of_two_forms(workspace, started.copy)
     file = workspace.relative(started.copy.path)
@@ -80,6 +85,28 @@ def start(name: str) -> None:
         render.say(f"               in your editor, or with: jupyter lab {file}")
     render.say(f"  test it      pytest -m {module.marker}")
     render.say(f"  complete it  pytest -m {module.marker} --tito-complete")
+    if editor is None:
+        return 0
+    from tito import running
+
+    return running.edit(workspace, editor, started.copy.path)
+
+
+def _editor(workspace: Workspace, is_opened: bool | None) -> Editor | None:
+    """The editor to open a module with, if it is to be opened: by default where somebody sees it and has chosen one."""
+    if is_opened is False or (is_opened is None and not render.is_interactive()):
+        return None
+    from pytest_tinytorch import editors
+    from pytest_tinytorch.state import config
+    from tinytorch.errors import ConfigError
+
+    choice = config.chosen(workspace.store, "editor")
+    if choice == editors.NONE and is_opened is None:
+        return None
+    editor = editors.find(choice)
+    if editor.waits and not render.is_interactive():
+        raise ConfigError(f"{editor.command} needs a terminal, and there is none here: leave out --open.")
+    return editor
 
 
 @module.command(example="tito module view 05")

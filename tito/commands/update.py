@@ -9,6 +9,7 @@ import click
 from tito import opening, render
 from tito.group import Command
 from tito.options import json_option
+from tito.tab import modules
 
 if TYPE_CHECKING:
     from pytest_tinytorch.update.plan import ModuleChange, Plan, Step
@@ -23,7 +24,7 @@ _WOULD = {"add": "Would add", "update": "Would update", "remove": "Would remove"
 @click.command(cls=Command, example="tito update --check\ntito update\ntito update --module 05 --merge")
 @click.option("--check", is_flag=True, help="List what the installed course changed, and why. Changes nothing.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, file by file. Changes nothing.")
-@click.option("--module", "name", metavar="NN", help="Put the course's version of one module in place of yours, after a backup.")
+@click.option("--module", "name", metavar="NN", shell_complete=modules, help="Put the course's version of one module in place of yours, after a backup.")
 @click.option("--merge", "merges", is_flag=True, help="With --module: merge the course's changes into your work.")
 @click.option("--rollback", is_flag=True, help="Take the last update back.")
 @click.option("--downgrade", is_flag=True, help="Go to an older version of the course.")
