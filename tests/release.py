@@ -17,7 +17,8 @@ def faults(root: Path) -> list[str]:
     course = (root / "templates" / "VERSION").read_text("utf-8").strip()
     if wrong := [f"{what} {text!r} is no version such as 1.2.0." for what, text in (("tinytorch", version), ("templates", course)) if not _VERSION.fullmatch(text)]:
         return wrong
-    return [*_notes(root, version), *_pages(root, version), *_since_last(root, version, course), *_uncommitted(root)]
+    found = (_notes(root, version), _pages(root, version), _since_last(root, version, course), _frozen(root, course), _uncommitted(root))
+    return [fault for faults in found for fault in faults]
 
 
 def _package_version(source: str) -> str:
@@ -52,6 +53,12 @@ def _since_last(root: Path, version: str, course: str) -> Iterator[str]:
     changed = _git(root, "diff", "--name-only", last, "--", "templates").split("\n")
     if changed != [""] and _numbers(course) <= _numbers(before):
         yield f"templates/ changed since {last} ({changed[0]}), and its version is {course}, where it was {before}: raise templates/VERSION."
+
+
+def _frozen(root: Path, course: str) -> Iterator[str]:
+    """A released course is kept as it was, so that updates from it can be tested for ever."""
+    if not (root / "tests" / "releases" / f"{course}.tar.xz").is_file():
+        yield f"Version {course} of the course is not frozen: python -m tests.course.releases, then: make generate"
 
 
 def _uncommitted(root: Path) -> Iterator[str]:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from pytest_tinytorch.course import stubs
 from tests.benchmarks.pairs import Command
+from tests.course import releases
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("tinytorch", "pytest_tinytorch", "tito")
@@ -233,6 +236,50 @@ def test_an_installation_works_from_an_empty_folder(way, checkout, request, tmp_
     here, message = run(python, "-c", code, cwd=root).splitlines()
     assert here == f"{installed} True", "the workspace's tinytorch/ hides nothing and is found"
     assert "tito module complete 03" in message
+
+
+# --- from one release to the next ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def older_wheel(tmp_path_factory):
+    """A wheel of an older version with the first released course, made of today's programs."""
+    folder = tmp_path_factory.mktemp("older")
+    old = copied(folder / "tinytorch", mode=0o644, time=EPOCH)
+    shutil.rmtree(old / "templates")
+    shutil.copytree(releases.unpacked(releases.versions()[0], folder).folder, old / "templates")
+    package = old / "tinytorch" / "__init__.py"
+    package.write_text(re.sub(r'__version__ = ".*"', '__version__ = "0.0.1"', package.read_text("utf-8")), "utf-8")
+    [path] = build(old, folder / "built", "--wheel").values()
+    return path
+
+
+def test_an_upgrade_in_mid_course_keeps_the_work_and_brings_the_course(older_wheel, wheel, tmp_path):
+    """The student has completed module 01, is in the middle of 02, and has edited a test."""
+    old = releases.unpacked(releases.versions()[0], tmp_path)
+    solved = {m.number: stubs.solution(old.source(m).read_text("utf-8")) for m in old.modules[:2]}
+    python = by_pip(environment(tmp_path / "venv"), older_wheel, tmp_path)
+    tito = tito_of(python)
+    run(tito, "init", "course", "--format", "py", cwd=tmp_path)
+    root = tmp_path / "course"
+    first, second = (root / "modules" / m.folder / f"{m.folder}.py" for m in old.modules[:2])
+    first.write_text(solved["01"] + "\n# %%\nmine = 1\n", "utf-8")
+    run(tito, "module", "complete", "01", cwd=root)
+    second.write_text(solved["02"], "utf-8")
+    edited = root / "tests" / "02_activations" / "test_progressive_integration.py"
+    edited.write_text(edited.read_text("utf-8") + "# mine\n", "utf-8")
+
+    by_pip(python, wheel, tmp_path)
+    assert "Modules Completed: 1/20" in (status := run(tito, "status", cwd=root)) and "tito update --check" in status
+    assert "Run 'tito update' to apply" in run(tito, "update", "--check", cwd=root)
+    run(tito, "update", cwd=root)
+    assert (first.read_text("utf-8"), second.read_text("utf-8")) == (solved["01"] + "\n# %%\nmine = 1\n", solved["02"])
+    assert "# mine" in edited.read_text("utf-8") and (root / "modules" / "04_losses" / "04_losses.py").is_file()
+    assert "exported again to tinytorch/core/tensor.py" in run(tito, "update", "--module", "01", "--merge", cwd=root)
+    assert "mine = 1" in first.read_text("utf-8") and "retain_graph" in first.read_text("utf-8")
+    run(tito, "module", "complete", "02", cwd=root)
+    assert "Modules Completed: 2/20" in run(tito, "status", cwd=root)
+    assert "nothing" not in run(tito, "undo", "--list", cwd=root)
 
 
 def test_importing_the_package_takes_little_more_than_starting_python(wheel, tmp_path):

@@ -34,6 +34,7 @@ def project(tmp_path):
     root = tmp_path / "project"
     write(root, "tinytorch/__init__.py", '__version__ = "0.1.0"\n')
     write(root, "templates/VERSION", "1.0.0\n")
+    write(root, "tests/releases/1.0.0.tar.xz", "")
     write(root, "changelog.d/README.md", "How\n")
     write(root, "README.md", "TinyTorch\n")
     write(root, "CHANGELOG.md", "# Changelog\n\n## 0.1.0 (2026-01-01)\n")
@@ -77,6 +78,10 @@ def test_each_fault_is_named(project, name, text, says):
 def test_a_changed_course_with_a_new_version_is_no_fault(project):
     write(project, "templates/modules/x.py", "x = 1\n")
     write(project, "templates/VERSION", "1.0.1\n")
+    commit(project)
+    [fault] = faults(project)
+    assert fault.startswith("Version 1.0.1 of the course is not frozen")
+    write(project, "tests/releases/1.0.1.tar.xz", "")
     commit(project)
     assert faults(project) == []
 
