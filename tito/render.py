@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from pytest_tinytorch.workspace.layout import Workspace
 
 
+_NAMED = 10  # files that are told one by one
+
+
 def make_safe() -> None:
     """Let no character that a terminal's encoding lacks end the program. (click.echo would write UTF-8 to an ASCII terminal.)"""
     for stream in (sys.stdout, sys.stderr):
@@ -132,8 +135,10 @@ def undone(workspace: Workspace, done: Undone, *, as_json: bool) -> None:
     for path in done.backups:
         say(f"Backed up what you changed since to {workspace.relative(path)}")
     for verb, paths in (("Restored", done.restored), ("Removed", done.removed)):
-        for name in paths:
+        for name in paths[:_NAMED]:
             say(f"{verb} {name}")
+        if len(paths) > _NAMED:
+            say(f"{verb} {len(paths) - _NAMED} more files")
     for name in done.kept:
         say(f"Left {name} as it is: it was changed since.")
 
