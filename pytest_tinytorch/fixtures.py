@@ -94,3 +94,8 @@ def pytest_runtest_makereport(
             name, _, _ = report.longrepr.removeprefix(EXERCISE).partition(":")
             report.meets_empty_exercise = name  # type: ignore[attr-defined]  # travels with the report
     return report
+
+
+def hints_of(report: pytest.TestReport) -> list[str]:
+    """The hints that a report carries."""
+    return [str(text) for name, text in report.user_properties if name == HINT_PROPERTY]

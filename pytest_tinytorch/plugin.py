@@ -5,6 +5,8 @@ workspace; outside of one, this file is all that there is of the plugin.
 """
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -66,6 +68,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def _register(config: pytest.Config, workspace: Workspace) -> None:
     """Make this pytest session one of a course."""
     from pytest_tinytorch import fixtures
+    from pytest_tinytorch.completion import RECEIPT_VARIABLE
     from pytest_tinytorch.recorder import Recorder
     from pytest_tinytorch.reporting import Reporting
     from pytest_tinytorch.session import CourseSession
@@ -79,10 +82,15 @@ def _register(config: pytest.Config, workspace: Workspace) -> None:
     session = CourseSession(config, workspace)
     config.pluginmanager.register(fixtures, "tinytorch-fixtures")
     config.pluginmanager.register(session, "tinytorch-session")
+    recorder = None
     if not session.is_worker:
         recorder = Recorder(config, session)
         config.pluginmanager.register(recorder, "tinytorch-recorder")
         config.pluginmanager.register(Reporting(config, session, recorder), "tinytorch-reporting")
+    if path := os.environ.get(RECEIPT_VARIABLE):
+        from pytest_tinytorch.receipt import Receipt
+
+        config.pluginmanager.register(Receipt(Path(path), recorder), "tinytorch-receipt")
 
 
 def _workspace(config: pytest.Config, wanted: str | None) -> Workspace | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,6 @@ from pytest_tinytorch.completion import (
     FAILED,
     NOT_RUN,
     PASSED,
-    RECEIPT_VARIABLE,
     SKIPPED,
     XFAILED,
     Completion,
@@ -26,11 +26,22 @@ from pytest_tinytorch.completion import (
     judge,
 )
 from pytest_tinytorch.course.curriculum import Milestone, Module, as_ranges
+from pytest_tinytorch.fixtures import EXERCISE
 from pytest_tinytorch.state import progress
 from tinytorch.errors import TinyTorchError
 
 if TYPE_CHECKING:
     from pytest_tinytorch.session import CourseSession
+
+
+@dataclass(frozen=True)
+class Count:
+    """How far an exercise is."""
+
+    exercise: str
+    passed: int
+    tests: int
+    missing: str  # "not written yet", "waits for" another, or nothing
 
 
 class Recorder:
@@ -98,13 +109,34 @@ class Recorder:
         if exercise := getattr(report, "meets_empty_exercise", None):
             self.empty[test] = exercise
 
-    def exercises(self, part: Module | Milestone) -> dict[str, list[str]]:
-        """Exercise to the ids of its tests that ran, in the order of the first of them."""
+    def exercise(self, test: str) -> str:
+        """The exercise that a test belongs to, or nothing."""
+        return self._exercise_of.get(test, "")
+
+    def order(self, part: Module | Milestone) -> list[str | None]:
+        """The exercises of a module as its working copy has them, cell by cell."""
+        copy = self.session.plan.copies.get(part.number) if isinstance(part, Module) else None
+        return [cell.exercise for cell in copy.cells] if copy and self._exercise_of else []
+
+    def counts(self, part: Module | Milestone) -> list[Count]:
+        """How far each exercise is whose tests ran, in the order of the working copy."""
         found: dict[str, list[str]] = {}
         for test, exercise in self._exercise_of.items():
             if test.startswith(part.test_folder + "/"):
                 found.setdefault(exercise, []).append(test)
-        return found
+        order, outcomes = self.order(part), self.outcomes(part)
+        return [
+            Count(exercise, sum(outcomes[test] == PASSED for test in tests), len(tests), self._missing(part, exercise, tests))
+            for exercise, tests in sorted(found.items(), key=lambda pair: order.index(pair[0]) if pair[0] in order else len(order))
+        ]
+
+    def _missing(self, part: Module | Milestone, exercise: str, tests: list[str]) -> str:
+        """Why tests of an exercise met a stub: the exercise isn't written, or it is, and they need another one too."""
+        met = dict.fromkeys(self.empty[test] for test in tests if test in self.empty)
+        copy = self.session.plan.copies.get(part.number) if isinstance(part, Module) else None
+        if exercise in met or (met and copy and f"{EXERCISE}{exercise}: ".encode() in copy.data):
+            return "not written yet"
+        return f"waits for {', '.join(met)}" if met else ""
 
     def test_id(self, nodeid: str) -> str | None:
         """A test's id relative to the workspace, whatever pytest's root is."""
@@ -135,7 +167,6 @@ class Recorder:
             self.interrupted = True
             session.exitstatus = pytest.ExitCode.INTERRUPTED
         if self.completing:
-            self._write_receipt()
             recorded = bool(self.completions) and all(completion.done for completion in self.completions)
             if not recorded and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -168,12 +199,6 @@ class Recorder:
         if completion.done and completion.export:
             self.config.hook.pytest_tinytorch_exported(module=part, path=completion.export)
             self.config.hook.pytest_tinytorch_completed(module=part, verdict=verdict)
-
-    def _write_receipt(self) -> None:
-        """Tell whoever started this session what it recorded: a module that ends the process leaves no receipt."""
-        if path := os.environ.get(RECEIPT_VARIABLE):
-            done = [completion.part.marker for completion in self.completions if completion.done]
-            Path(path).write_text(json.dumps({"recorded": done}), "utf-8")
 
 
 def _outcome(report: pytest.TestReport) -> str:

@@ -14,7 +14,7 @@ import pytest
 
 from pytest_tinytorch.completion import PASSED, Completion, Verdict
 from pytest_tinytorch.course.curriculum import Milestone, Module, as_ranges
-from pytest_tinytorch.fixtures import EXERCISE, HINT_PROPERTY
+from pytest_tinytorch.fixtures import hints_of
 from pytest_tinytorch.state import progress
 from tinytorch.errors import TinyTorchError
 
@@ -150,17 +150,17 @@ class Reporting:
     def _failures(self, terminal: pytest.TerminalReporter, part: Module | Milestone, verdict: Verdict) -> None:
         passed = sum(outcome == PASSED for outcome in verdict.outcomes.values())
         terminal.line(f"{passed} of {len(verdict.outcomes)} tests passed")
-        for exercise, tests in self._by_exercise(part):
-            done = sum(verdict.outcomes.get(test) == PASSED for test in tests)
-            said = self._what_is_missing(part, exercise, tests)
-            terminal.line(f"  {exercise:<20} {done:>3} of {len(tests):>3}{said}", green=done == len(tests), yellow=bool(said))
+        for count in self.recorder.counts(part):
+            said = count.missing and f"  {count.missing}"
+            done = count.passed == count.tests
+            terminal.line(f"  {count.exercise:<20} {count.passed:>3} of {count.tests:>3}{said}", green=done, yellow=bool(said))
         failures = {
             test: report for test, report in self.recorder.failures.items()
             if test.startswith(part.test_folder + "/") and test not in self.recorder.empty
         }
         groups: dict[tuple[str, ...], list[str]] = {}
         for test, report in failures.items():
-            hints = tuple(_hints(report))
+            hints = tuple(hints_of(report))
             groups.setdefault(hints or (test,), []).append(test)
         for key, tests in list(groups.items())[:_SHOWN_FAILURES]:
             more = f" and {len(tests) - 1} more with the same hint" if len(tests) > 1 else ""
@@ -170,20 +170,6 @@ class Reporting:
         hidden = sum(map(len, list(groups.values())[_SHOWN_FAILURES:]))
         if hidden:
             terminal.line(f"  and {hidden} more; -x stops at the first failure")
-
-    def _what_is_missing(self, part: Module | Milestone, exercise: str, tests: list[str]) -> str:
-        """Why tests of an exercise met a stub: the exercise isn't written, or it is, and they need another one too."""
-        met = dict.fromkeys(self.recorder.empty[test] for test in tests if test in self.recorder.empty)
-        copy = self.session.plan.copies.get(part.number) if isinstance(part, Module) else None
-        if exercise in met or (met and copy and f"{EXERCISE}{exercise}: ".encode() in copy.data):
-            return "  not written yet"
-        return f"  waits for {', '.join(met)}" if met else ""
-
-    def _by_exercise(self, part: Module | Milestone) -> list[tuple[str, list[str]]]:
-        """Exercises and the tests of theirs that ran, in the order of the working copy."""
-        copy, tests = self.session.plan.copies.get(part.number), self.recorder.exercises(part)
-        order = [cell.exercise for cell in copy.cells] if tests and copy and isinstance(part, Module) else []
-        return sorted(tests.items(), key=lambda pair: order.index(pair[0]) if pair[0] in order else len(order))
 
     def _completion(self, terminal: pytest.TerminalReporter, completion: Completion) -> None:
         part = completion.part
@@ -214,16 +200,12 @@ class Reporting:
             path, line, _ = report.location
             crash = getattr(report.longrepr, "reprcrash", None)
             message = crash.message if crash else str(report.longrepr)
-            told = "\n".join([message, *(f"hint: {text}" for text in _hints(report))])
+            told = "\n".join([message, *(f"hint: {text}" for text in hints_of(report))])
             properties = f"file={_escape(path, property=True)},line={(line or 0) + 1},title={_escape(test, property=True)}"
             terminal.line(f"::error {properties}::{_escape(told)}")
         for completion in self.recorder.completions:
             if completion.done:
                 terminal.line(f"::notice title=TinyTorch::{_escape(completion.part.label)} is complete")
-
-
-def _hints(report: pytest.TestReport) -> list[str]:
-    return [str(text) for name, text in report.user_properties if name == HINT_PROPERTY]
 
 
 def _escape(text: str, *, property: bool = False) -> str:

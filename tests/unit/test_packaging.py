@@ -20,7 +20,7 @@ PACKAGES = {
     "pytest_tinytorch": {"tinytorch"},
     "tito": {"tinytorch", "pytest_tinytorch"},
 }  # what each may import
-KNOW_PYTEST = {"plugin.py", "session.py", "recorder.py", "reporting.py", "fixtures.py"}
+KNOW_PYTEST = {"plugin.py", "session.py", "recorder.py", "receipt.py", "reporting.py", "fixtures.py", "warm.py"}
 SOURCES = [
     path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py")) if "_templates" not in path.parts
 ]
