@@ -3,7 +3,8 @@ from __future__ import annotations
 
 import importlib.util
 import zlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, nullcontext
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +79,9 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Add the hints whose condition held to the report of a failure, and mark one that met an empty exercise."""
-    report = yield
+    empty = empty_exercise(call)
+    with told_as(item, empty) if empty else nullcontext():
+        report = yield
     if report.failed and call.excinfo is not None:
         hints = list(item.stash.get(hints_key, ()))
         for mark in item.iter_markers("hint"):
@@ -89,11 +92,29 @@ def pytest_runtest_makereport(
             report.sections.append(("hint", text))
             for properties in (report.user_properties, item.user_properties):  # the latter are what JUnit's XML gets
                 properties.append((HINT_PROPERTY, text))
-        if call.excinfo.errisinstance(NotImplementedError) and str(call.excinfo.value).startswith(EXERCISE):
-            report.longrepr = str(call.excinfo.value)
-            name, _, _ = report.longrepr.removeprefix(EXERCISE).partition(":")
+        if empty:
+            report.longrepr = empty
+            name, _, _ = empty.removeprefix(EXERCISE).partition(":")
             report.meets_empty_exercise = name  # type: ignore[attr-defined]  # travels with the report
     return report
+
+
+def empty_exercise(call: pytest.CallInfo[None]) -> str | None:
+    """What a stub says that a test met, if that is how it failed."""
+    if call.excinfo is None or not call.excinfo.errisinstance(NotImplementedError):
+        return None
+    text = str(call.excinfo.value)
+    return text if text.startswith(EXERCISE) else None
+
+
+@contextmanager
+def told_as(item: pytest.Item, text: str) -> Iterator[None]:
+    """Have pytest tell a failure in these words. The traceback, which nobody would see, takes it longer than most tests."""
+    item.repr_failure = lambda excinfo, style=None: text  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del item.repr_failure
 
 
 def hints_of(report: pytest.TestReport) -> list[str]:

@@ -90,11 +90,11 @@ class Receipt:
         """
         assert self.recorder is not None
         recorder, order = self.recorder, self.recorder.order(part)
-        last = len(order)
 
         def rank(test: str) -> tuple[bool, bool, int]:
             exercise = recorder.empty.get(test) or recorder.exercise(test)
-            return test in recorder.empty, test not in self.failed_before, order.index(exercise) if exercise in order else last
+            place = order.index(exercise) if exercise in order else len(order)
+            return test in recorder.empty, test not in self.failed_before, place
 
         failed = [test for test in recorder.failures if test.startswith(part.test_folder + "/")]
         first = min(failed, key=rank, default=None)

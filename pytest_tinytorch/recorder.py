@@ -113,10 +113,12 @@ class Recorder:
         """The exercise that a test belongs to, or nothing."""
         return self._exercise_of.get(test, "")
 
-    def order(self, part: Module | Milestone) -> list[str | None]:
+    def order(self, part: Module | Milestone) -> list[str]:
         """The exercises of a module as its working copy has them, cell by cell."""
-        copy = self.session.plan.copies.get(part.number) if isinstance(part, Module) else None
-        return [cell.exercise for cell in copy.cells] if copy and self._exercise_of else []
+        plan = self.session.plan
+        if part.number not in plan.copies or part.number in plan.problems or isinstance(part, Milestone):
+            return []
+        return [cell.exercise for cell in plan.copies[part.number].cells if cell.exercise]
 
     def counts(self, part: Module | Milestone) -> list[Count]:
         """How far each exercise is whose tests ran, in the order of the working copy."""
