@@ -119,8 +119,8 @@ class _Spawned:
 
     def go(self) -> None:
         assert self.process.stdin is not None
-        self.process.stdin.write(b".")
-        self.process.stdin.flush()
+        with self.process.stdin as pipe:
+            pipe.write(b".")
 
     def poll(self) -> int | None:
         return self.process.poll()
@@ -128,8 +128,8 @@ class _Spawned:
     def kill(self) -> None:
         if os.name != "nt":
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.kill()
-        self.process.communicate()
+        with self.process:  # which closes the pipe, and waits
+            self.process.kill()
 
 
 class _Forked:

@@ -29,14 +29,14 @@ def saved_files(workspace: Workspace, module: Module) -> Stamps:
 
 
 def configuration(workspace: Workspace) -> Stamps:
-    """What pytest reads of the workspace before it looks for tests, and what `tito update` and `reset` write."""
-    names = ("pyproject.toml", "pytest.ini", "pytest.toml", "tox.ini", "conftest.py", "tests/conftest.py", ".tito/version.json")
+    """What pytest reads of the workspace before it looks for tests."""
+    names = ("pyproject.toml", "pytest.ini", "pytest.toml", "tox.ini", "conftest.py", "tests/conftest.py")
     return stamps(str(workspace.root / name) for name in names)
 
 
 def installation(course: Course) -> Stamps:
     """The plugin's code and the course's facts. A few milliseconds, so not at every look."""
-    packages = [Path(path) for package in (pytest_tinytorch, tinytorch) for path in package.__path__]
+    packages = [Path(package.__path__[0]) for package in (pytest_tinytorch, tinytorch)]  # what follows is the student's
     code = (str(path) for package in packages for path in package.rglob("*.py") if "_templates" not in path.parts)
     return stamps([*(str(course.folder / name) for name in ("VERSION", "curriculum.toml", "required_tests.json")), *code])
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import FrameType
 
 from pytest_tinytorch import warm, watching
@@ -30,10 +30,8 @@ _SLOW = "Every run is a new Python here, made ready in advance: a save right aft
 def watch(workspace: Workspace, module: Module) -> int:
     """Test a module whenever it is saved, until the student quits. Returns tito's exit status."""
     try:
-        with _ended_by_signals(), window.opened() as opened:
-            Watch(workspace, module, opened).loop()
-    except KeyboardInterrupt:
-        pass
+        with _asked_to_end() as asked, window.opened() as opened:
+            Watch(workspace, module, opened).loop(until=asked)
     except _Outdated:
         return _start_again(workspace)
     return 0
@@ -60,16 +58,19 @@ class Watch:
         self.has_page = False  # whether something longer than the window is shown instead of the verdict
         self.shown_seconds = 0  # of a run that goes on
 
-    def loop(self) -> None:
-        """Raises: _Outdated if this program has to be started again."""
+    def loop(self, until: Callable[[], bool]) -> None:
+        """Watch until that is true or the student quits.
+
+        Raises: _Outdated if this program has to be started again.
+        """
         try:
             self._draw()
             warm.warm_up(self.workspace.root)
-            while True:
+            while not until():
                 if self.saves.there_is_one():
                     self._test()
-                until = time.monotonic() + watching.PERIOD
-                while time.monotonic() < until:
+                pause = time.monotonic() + watching.PERIOD
+                while time.monotonic() < pause:
                     if key := self.window.key(_SOON if self.run else watching.PERIOD):
                         if key == "q":
                             return
@@ -160,8 +161,9 @@ class Watch:
         self.window.leave()
         with window.lines_again():
             show()
-            render.say(f"\n{_PAGE_KEYS}", dim=True)
             sys.stdout.flush()
+        render.say(f"\n{_PAGE_KEYS}", dim=True)
+        sys.stdout.flush()
         self.has_page = True
 
     def _command(self, name: str) -> None:
@@ -169,10 +171,7 @@ class Watch:
         arguments = ["module", name, self.module.number]
         render.say(shlex.join(["tito", *arguments]), dim=True)
         sys.stdout.flush()
-        with subprocess.Popen([sys.executable, "-m", "tito", *arguments]) as process:
-            while process.poll() is None:
-                with suppress(KeyboardInterrupt):  # it is meant for the command, which got it too
-                    process.wait()
+        subprocess.run([sys.executable, "-m", "tito", *arguments], check=False)
 
 
 def _whole(text: str) -> list[str]:
@@ -180,16 +179,20 @@ def _whole(text: str) -> list[str]:
 
 
 @contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Within the block, the signals that ask a program to end do what Ctrl-C does."""
+def _asked_to_end() -> Iterator[Callable[[], bool]]:
+    """Whether a signal has asked this program to end. Nothing is interrupted, so no run is left behind half made."""
+    asked: list[int] = []
 
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+    def note(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
 
-    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {getattr(signal, name): signal.signal(getattr(signal, name), interrupt) for name in names}
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
     try:
-        yield
+        for number, handler in before.items():
+            if handler != signal.SIG_IGN:  # as nohup wants it
+                signal.signal(number, note)
+        yield lambda: bool(asked)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
