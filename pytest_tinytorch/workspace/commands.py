@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from functools import lru_cache
 
 _COMMAND = r"%{1,2}[A-Za-z]|!{1,2}[ \t]*[\w.~$/{\\]|\?[A-Za-z_]|[A-Za-z_]\w*[ \t]*=[ \t]*[%!][A-Za-z]"
 _LIKE_COMMAND = re.compile(rf"(?P<indent>[ \t]*)(?P<hashes>(?:# )*)(?:{_COMMAND})")
@@ -16,7 +15,6 @@ _HELP = re.compile(r"[ \t]*[A-Za-z_][\w.]*\?{1,2}[ \t]*$")
 _TOKEN = re.compile(r"""\\.|'''|\"\"\"|['"#]""")
 
 
-@lru_cache(maxsize=512)  # a session asks for each cell when it checks, stages and exports the module
 def is_python(source: str) -> bool:
     """Whether Python itself can read a cell, so that no line of it is a command."""
     with warnings.catch_warnings():
@@ -30,12 +28,10 @@ def is_python(source: str) -> bool:
 
 def first_command(source: str) -> int | None:
     """The line of the first command, counted from 1."""
-    if is_python(source):
-        return None
     quote = None
     for number, line in enumerate(source.split("\n"), start=1):
         if quote is None and (_is_command(line) or _HELP.match(line)):
-            return number
+            return None if is_python(source) else number  # asked last: it takes a hundred times longer
         quote = open_quote(line, quote)
     return None
 
