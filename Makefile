@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN = $(VENV)/bin
 
-.PHONY: demo test check lint bench generate course-report wheel
+.PHONY: demo test check lint bench generate course-report wheel release-notes release-check
 
 # The main job: a workspace made, a module completed (with the reference solution), the status shown.
 demo: $(VENV)/ready
@@ -35,8 +35,21 @@ generate: $(VENV)/ready
 course-report: $(VENV)/ready
 	$(BIN)/python -m tests.course.report
 
+# The same commit and the same hatchling give the same bytes.
 wheel: $(VENV)/ready
-	$(BIN)/python -m build
+	rm -rf dist
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --no-isolation
+
+# What the next release's notes will be.
+release-notes: $(VENV)/ready
+	$(BIN)/towncrier build --draft
+
+# Whether this commit can be released; leaves what is to be uploaded in dist/: docs/releasing.md.
+release-check: $(VENV)/ready
+	$(BIN)/python -m tests.release
+	$(BIN)/python -m pytest tests/unit/test_packaging.py tests/unit/test_distribution.py tests/unit/test_release.py tests/docs
+	$(MAKE) wheel
+	$(BIN)/python -m twine check --strict dist/*
 
 $(VENV)/ready: pyproject.toml hatch_build.py
 	$(PYTHON) -m venv $(VENV)

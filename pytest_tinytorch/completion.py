@@ -1,7 +1,6 @@
 """The main road: judge what ran, then back up, check the notebook, export, record.
 
-Read from top to bottom. Every step is safe to repeat, and a record is written last, so that it never exists without
-its export. Nothing here knows pytest: outcomes come in as plain values, a `Completion` goes out.
+Read from top to bottom. Every step is safe to repeat, and export and record are written as one. Nothing here knows pytest: outcomes come in as plain values, a `Completion` goes out.
 """
 from __future__ import annotations
 
@@ -11,10 +10,11 @@ from pathlib import Path
 
 from pytest_tinytorch.course.curriculum import Milestone, Module
 from pytest_tinytorch.state import backups, pristine, progress
+from pytest_tinytorch.state.store import encoded
 from pytest_tinytorch.workspace.layout import WorkingCopy, Workspace
 from tinytorch.errors import TinyTorchError
 
-RECEIPT_VARIABLE = "TINYTORCH_RECEIPT"  # names the file in which a session tells whoever started it what it recorded
+RECEIPT_VARIABLE = "TINYTORCH_RECEIPT"  # names the file in which a session tells whoever started it what it found and recorded
 
 PASSED, FAILED, SKIPPED, XFAILED, NOT_RUN = "passed", "failed", "skipped", "expected to fail", "not run"
 
@@ -109,6 +109,11 @@ def complete_module(
         names = ", ".join(workspace.course.module(number).label for number in missing)
         result.refused = [f"it needs {names} first (--tito-force completes it all the same, and the record says so)"]
     result.refused += verdict.reasons()
+    result.refused += [
+        f"cell {cell.number} shows a change of the course's that isn't settled: {cell.conflict}. Bring over what you need "
+        "from it, then delete it"
+        for cell in copy.cells if cell.conflict
+    ]
     if result.refused:
         return result
     try:
@@ -121,8 +126,10 @@ def complete_module(
                 return result
         result.tests_modified = pristine.differing(workspace, module)
         with workspace.store.locked():
-            result.export = write_export(workspace, copy)
-            progress.record_completion(workspace.store, module, tests_modified=result.tests_modified, forced=missing)
+            state = workspace.store.read(progress.PROGRESS)
+            progress.mark_complete(state, module, tests_modified=result.tests_modified, forced=missing)
+            record = {f".tito/{progress.PROGRESS}": encoded(state)}
+            result.export = write_export(workspace, copy, command=f"pytest -m {module.marker} --tito-complete", beside=record)
     except (TinyTorchError, OSError) as error:  # OSError: no room for temporary files, for instance
         result.refused = [str(error)]
         return result
@@ -138,7 +145,7 @@ def complete_milestone(workspace: Workspace, milestone: Milestone, verdict: Verd
         result.refused = verdict.reasons()
         return result
     try:
-        progress.record_achievement(workspace.store, milestone)
+        progress.record_achievement(workspace, milestone)
     except TinyTorchError as error:
         result.refused = [str(error)]
     return result

@@ -54,7 +54,7 @@ def export_again(workspace: Workspace, module: Module, *, force: bool) -> tuple[
                 f"tests. Test and export it: tito module complete {module.number}. Or export it as it is: "
                 f"tito export {module.number} --force"
             )
-        return write_export(workspace, copy, passed=passed), passed
+        return write_export(workspace, copy, passed=passed, command=f"tito export {module.number}"), passed
 
 
 def has_passed(workspace: Workspace, copy: WorkingCopy) -> bool:

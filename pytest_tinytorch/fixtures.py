@@ -4,7 +4,7 @@ from __future__ import annotations
 import importlib.util
 import zlib
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,12 @@ import pytest
 if TYPE_CHECKING:
     import numpy as np
 
+    from pytest_tinytorch.failures import Comparison
+
 hints_key = pytest.StashKey[list[str]]()
+compared_key = pytest.StashKey["list[Comparison]"]()
 HINT_PROPERTY = "tito_hint"
+COURSE_PROPERTIES = ("tito_module", "tito_milestone")
 EXERCISE = "exercise "  # how a stub's NotImplementedError begins
 
 
@@ -74,49 +78,95 @@ def _load(path: Any) -> ModuleType:
     return module
 
 
+def hints_of(report: pytest.TestReport) -> list[str]:
+    """The hints that belong to a failure."""
+    return [str(text) for name, text in report.user_properties if name == HINT_PROPERTY]
+
+
+def pytest_assertrepr_compare(config: pytest.Config, op: str, left: object, right: object) -> None:
+    """Keep what a failing assertion compares, for its report; pytest explains it as always."""
+    from pytest_tinytorch.failures import Comparison
+
+    config.stash.setdefault(compared_key, []).append(Comparison(op, left, right))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Add the hints whose condition held to the report of a failure, and mark one that met an empty exercise."""
-    empty = empty_exercise(call)
-    with told_as(item, empty) if empty else nullcontext():
+    """Add the hints whose condition held to the report of a failure, mark one that met an empty exercise, explain others."""
+    compared = item.config.stash.get(compared_key, [])
+    if compared:
+        del item.config.stash[compared_key]  # also those of a test that passed: it may have expected its assertion to fail
+    if call.excinfo is None:
+        return (yield)
+    empty = _empty_exercise(call.excinfo)
+    explains = not empty and call.when == "call" and _is_ours(item)
+    with _told_as(item, empty or (_explained(item, call.excinfo, compared) if explains else None)):
         report = yield
-    if report.failed and call.excinfo is not None:
-        hints = list(item.stash.get(hints_key, ()))
-        for mark in item.iter_markers("hint"):
-            kind, text = mark.args
-            if issubclass(call.excinfo.type, kind):
-                hints.append(text)
-        for text in dict.fromkeys(hints):
-            report.sections.append(("hint", text))
-            for properties in (report.user_properties, item.user_properties):  # the latter are what JUnit's XML gets
-                properties.append((HINT_PROPERTY, text))
-        if empty:
-            report.longrepr = empty
-            name, _, _ = empty.removeprefix(EXERCISE).partition(":")
-            report.meets_empty_exercise = name  # type: ignore[attr-defined]  # travels with the report
+    if not report.failed:
+        return report
+    hints = list(item.stash.get(hints_key, ()))
+    for mark in item.iter_markers("hint"):
+        kind, text = mark.args
+        if issubclass(call.excinfo.type, kind):
+            hints.append(text)
+    for text in dict.fromkeys(hints):
+        report.sections.append(("hint", text))
+        for properties in (report.user_properties, item.user_properties):  # the latter are what JUnit's XML gets
+            properties.append((HINT_PROPERTY, text))
+    if isinstance(item, pytest.Function):
+        from pytest_tinytorch.failures import asked  # most sessions have no failures
+
+        report.asks = asked(item.function)  # type: ignore[attr-defined]  # travels with the report
+    if empty:
+        report.longrepr = empty  # pytest itself tells of a fixture's
+        name, _, _ = empty.removeprefix(EXERCISE).partition(":")
+        report.meets_empty_exercise = name  # type: ignore[attr-defined]  # travels with the report
     return report
 
 
-def empty_exercise(call: pytest.CallInfo[None]) -> str | None:
+def _empty_exercise(excinfo: pytest.ExceptionInfo[BaseException]) -> str | None:
     """What a stub says that a test met, if that is how it failed."""
-    if call.excinfo is None or not call.excinfo.errisinstance(NotImplementedError):
-        return None
-    text = str(call.excinfo.value)
+    text = str(excinfo.value) if excinfo.errisinstance(NotImplementedError) else ""
     return text if text.startswith(EXERCISE) else None
 
 
 @contextmanager
-def told_as(item: pytest.Item, text: str) -> Iterator[None]:
-    """Have pytest tell a failure in these words. The traceback, which nobody would see, takes it longer than most tests."""
-    item.repr_failure = lambda excinfo, style=None: text  # type: ignore[method-assign]
+def _told_as(item: pytest.Item, told: object) -> Iterator[None]:
+    """Have pytest tell a failure so, unless that is None. Its own traceback, which nobody would see, takes longer than most tests."""
+    if told is None:
+        yield
+        return
+    item.repr_failure = lambda excinfo, style=None: told  # type: ignore[method-assign, assignment, return-value]
     try:
         yield
     finally:
         del item.repr_failure
 
 
-def hints_of(report: pytest.TestReport) -> list[str]:
-    """The hints that a report carries."""
-    return [str(text) for name, text in report.user_properties if name == HINT_PROPERTY]
+def _is_ours(item: pytest.Item) -> bool:
+    """Whether an item is a test of the course, and nobody asked for pytest's own tracebacks."""
+    option = item.config.option
+    own = option.tbstyle != "auto" or option.fulltrace or option.showlocals
+    return not own and isinstance(item, pytest.Function) and any(name in COURSE_PROPERTIES for name, _ in item.user_properties)
+
+
+def _explained(item: pytest.Item, excinfo: pytest.ExceptionInfo[BaseException], compared: list[Comparison]) -> Any:
+    """A report's traceback with our text in it.
+
+    It is pytest's own kind, so that what reads reports (JUnit's XML, xdist, other plugins) finds place and message.
+    """
+    from pytest_tinytorch.failures import explain
+
+    try:
+        failure = explain(excinfo.value, item.function, compared, item.config.rootpath)  # type: ignore[attr-defined]
+    except Exception:  # values of any kind are looked at; one that can't be shown must not end the whole session
+        return None
+    if failure is None:
+        return None
+    shown = excinfo.getrepr(style="native")
+    entry = shown.reprtraceback.reprentries[-1]
+    entry.lines = [failure.text]
+    shown.reprtraceback.reprentries = [entry]
+    return shown

@@ -5,8 +5,6 @@ workspace; outside of one, this file is all that there is of the plugin.
 """
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -33,6 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--tito-status", action="store_true", help="print where the course stands, and exit")
     group.addoption("--tito-format", choices=("rich", "plain", "json"), default=None, help="how --tito-status prints (default: rich on a terminal, else plain)")
     group.addoption("--tito-github", action="store_true", help="print failures and completions as GitHub annotations")
+    group.addoption("--tito-in-order", action="store_true", help="run tests in the order of the module's exercises: with -x, up to the first that isn't right")
     group.addoption("--tito-seed", type=int, default=0, metavar="N", help="seed of the `rng` fixture (default: 0)")
     group.addoption("--tito-manifest", metavar="FILE", default=None, help="for authors: write the ids of the course's collected tests to FILE")
     parser.addini("tito_workspace", "the workspace, if it is not the folder of the tests or one above", default="")
@@ -68,7 +67,6 @@ def pytest_configure(config: pytest.Config) -> None:
 def _register(config: pytest.Config, workspace: Workspace) -> None:
     """Make this pytest session one of a course."""
     from pytest_tinytorch import fixtures
-    from pytest_tinytorch.completion import RECEIPT_VARIABLE
     from pytest_tinytorch.recorder import Recorder
     from pytest_tinytorch.reporting import Reporting
     from pytest_tinytorch.session import CourseSession
@@ -82,15 +80,10 @@ def _register(config: pytest.Config, workspace: Workspace) -> None:
     session = CourseSession(config, workspace)
     config.pluginmanager.register(fixtures, "tinytorch-fixtures")
     config.pluginmanager.register(session, "tinytorch-session")
-    recorder = None
     if not session.is_worker:
         recorder = Recorder(config, session)
         config.pluginmanager.register(recorder, "tinytorch-recorder")
         config.pluginmanager.register(Reporting(config, session, recorder), "tinytorch-reporting")
-    if path := os.environ.get(RECEIPT_VARIABLE):
-        from pytest_tinytorch.receipt import Receipt
-
-        config.pluginmanager.register(Receipt(Path(path), recorder), "tinytorch-receipt")
 
 
 def _workspace(config: pytest.Config, wanted: str | None) -> Workspace | None:

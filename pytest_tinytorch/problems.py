@@ -24,11 +24,10 @@ class Problem:
 
 def problem_of(error: BaseException) -> Problem:
     """Tell an error of the student's code from its end to the student's line, without the machinery in between."""
-    name = "the module ends Python by itself: SystemExit" if isinstance(error, SystemExit) else type(error).__name__
     if isinstance(error, SyntaxError) and error.filename:
         told = "".join(traceback.format_exception_only(error)).rstrip()
-        return Problem(f"{error.filename}:{error.lineno}: {name}: {error.msg}\n\n{told}")
-    what = ": ".join(filter(None, [name, _text(error)]))
+        return Problem(f"{error.filename}:{error.lineno}: {type(error).__name__}: {error.msg}\n\n{told}")
+    what = said(error)
     frames = _own_frames(error.__traceback__)
     if not frames:
         return Problem(what)
@@ -36,7 +35,14 @@ def problem_of(error: BaseException) -> Problem:
     return Problem(f"{frames[-1].filename}:{frames[-1].lineno}: {what}\n\n{lines}\n{what}")
 
 
-def _text(error: BaseException) -> str:
+def said(error: BaseException) -> str:
+    """An error's type and text."""
+    name = "the module ends Python by itself: SystemExit" if isinstance(error, SystemExit) else type(error).__name__
+    return ": ".join(filter(None, [name, text_of(error)]))
+
+
+def text_of(error: BaseException) -> str:
+    """An error's text; also of one whose own code can't say it."""
     try:
         return str(error)
     except Exception as broken:  # the student's own exception, whose __str__ is theirs too

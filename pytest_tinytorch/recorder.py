@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from pytest_tinytorch.completion import (
     FAILED,
     NOT_RUN,
     PASSED,
+    RECEIPT_VARIABLE,
     SKIPPED,
     XFAILED,
     Completion,
@@ -26,8 +27,9 @@ from pytest_tinytorch.completion import (
     judge,
 )
 from pytest_tinytorch.course.curriculum import Milestone, Module, as_ranges
-from pytest_tinytorch.fixtures import EXERCISE
+from pytest_tinytorch.fixtures import EXERCISE, hints_of
 from pytest_tinytorch.state import progress
+from pytest_tinytorch.workspace.export import place
 from tinytorch.errors import TinyTorchError
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class Count:
     passed: int
     tests: int
     missing: str  # "not written yet", "waits for" another, or nothing
+    place: str  # where it begins in the working copy, if it does
 
 
 class Recorder:
@@ -55,8 +58,10 @@ class Recorder:
         self.failures: dict[str, pytest.TestReport] = {}
         self.empty: dict[str, str] = {}  # tests that met an exercise which isn't written yet, and that exercise
         self._exercise_of: dict[str, str] = {}
+        self._collected: dict[str, int] = {}  # node ids in their order; none on xdist's controller
         self._files: dict[str, str | None] = {}  # a node id's file -> the same relative to the workspace
         self.verdicts: dict[str, Verdict] = {}  # by marker
+        self.failed_before: dict[str, list[str]] = {}  # by marker: what failed when the module was tested last
         self.completions: list[Completion] = []
         self.unrecorded: list[str] = []  # why a result could not be written
         self.completing = bool(config.option.tito_complete)
@@ -89,6 +94,7 @@ class Recorder:
             pytest.exit(str(error), returncode=1)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self._collected = {item.nodeid: number for number, item in enumerate(session.items)}
         if file := self.config.option.tito_manifest:
             ids = [test for item in session.items if (test := self.test_id(item.nodeid))]
             parts = self.session.plan.selected.parts
@@ -109,26 +115,20 @@ class Recorder:
         if exercise := getattr(report, "meets_empty_exercise", None):
             self.empty[test] = exercise
 
-    def exercise(self, test: str) -> str:
-        """The exercise that a test belongs to, or nothing."""
-        return self._exercise_of.get(test, "")
-
-    def order(self, part: Module | Milestone) -> list[str]:
-        """The exercises of a module as its working copy has them, cell by cell."""
-        plan = self.session.plan
-        if part.number not in plan.copies or part.number in plan.problems or isinstance(part, Milestone):
-            return []
-        return [cell.exercise for cell in plan.copies[part.number].cells if cell.exercise]
-
     def counts(self, part: Module | Milestone) -> list[Count]:
         """How far each exercise is whose tests ran, in the order of the working copy."""
         found: dict[str, list[str]] = {}
         for test, exercise in self._exercise_of.items():
             if test.startswith(part.test_folder + "/"):
                 found.setdefault(exercise, []).append(test)
-        order, outcomes = self.order(part), self.outcomes(part)
+        copy = self.session.plan.copies.get(part.number) if found and isinstance(part, Module) else None
+        cells = {cell.exercise: cell for cell in copy.cells if cell.exercise} if copy else {}
+        order, outcomes = list(cells), self.outcomes(part)
         return [
-            Count(exercise, sum(outcomes[test] == PASSED for test in tests), len(tests), self._missing(part, exercise, tests))
+            Count(
+                exercise, sum(outcomes[test] == PASSED for test in tests), len(tests), self._missing(part, exercise, tests),
+                place(self.workspace, copy, cells[exercise], 1) if copy and exercise in cells else "",
+            )
             for exercise, tests in sorted(found.items(), key=lambda pair: order.index(pair[0]) if pair[0] in order else len(order))
         ]
 
@@ -168,6 +168,7 @@ class Recorder:
         except KeyboardInterrupt:  # during the notebook check, most likely: what is recorded by now is whole
             self.interrupted = True
             session.exitstatus = pytest.ExitCode.INTERRUPTED
+        self._write_receipt()
         if self.completing:
             recorded = bool(self.completions) and all(completion.done for completion in self.completions)
             if not recorded and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
@@ -176,6 +177,12 @@ class Recorder:
     def _record(self, part: Module | Milestone, verdict: Verdict) -> None:
         self.verdicts[part.marker] = verdict
         completes = self.completing and part in self.session.plan.selected.named
+        if reason := self._untrusted(part):
+            if completes:
+                self.completions.append(Completion(part, verdict, refused=[reason]))
+            else:
+                self.unrecorded.append(reason)
+            return
         if isinstance(part, Milestone):
             if completes and not self.config.option.tito_working_copy:
                 self.completions.append(complete_milestone(self.workspace, part, verdict))
@@ -184,6 +191,8 @@ class Recorder:
         copy = self.session.plan.copies.get(part.number)
         if copy and verdict.ran_all:
             try:
+                last = self.workspace.store.read(progress.PROGRESS).get("results", {}).get(part.key, {})
+                self.failed_before[part.marker] = last.get("failed", [])
                 progress.record_result(self.workspace.store, part, verdict.failed, copy.code_hash)
             except TinyTorchError as error:
                 self.unrecorded.append(str(error))
@@ -201,6 +210,49 @@ class Recorder:
         if completion.done and completion.export:
             self.config.hook.pytest_tinytorch_exported(module=part, path=completion.export)
             self.config.hook.pytest_tinytorch_completed(module=part, verdict=verdict)
+
+    def _untrusted(self, part: Module | Milestone) -> str | None:
+        """Why the tests that ran prove nothing, if they don't."""
+        try:
+            updated = self.session.was_updated(part)
+        except TinyTorchError as error:
+            return str(error)
+        return f"the course was updated while its tests ran. Run it again: pytest -m {part.marker}" if updated else None
+
+    def _write_receipt(self) -> None:
+        """Tell whoever started this session what came of it: a module that ends the process leaves no receipt."""
+        if path := os.environ.get(RECEIPT_VARIABLE):
+            # several processes report as they come; those of xdist stay so
+            failures = sorted(self.failures.items(), key=lambda pair: self._collected.get(pair[1].nodeid, 0))
+            told = {
+                "recorded": [completion.part.marker for completion in self.completions if completion.done],
+                "not_passed": {marker: verdict.reasons() for marker, verdict in self.verdicts.items()},
+                "verdicts": {part.marker: self._judged(part) for part in self.workspace.course.parts if part.marker in self.verdicts},
+                "failures": [self._told(test, report) for test, report in failures],
+            }
+            Path(path).write_text(json.dumps(told), "utf-8")
+
+    def _judged(self, part: Module | Milestone) -> dict[str, object]:
+        verdict = self.verdicts[part.marker]
+        outcomes = list(verdict.outcomes.values())
+        return {
+            "done": verdict.passed,
+            "passed": outcomes.count(PASSED),
+            "not_run": outcomes.count(NOT_RUN),
+            "tests": len(outcomes),
+            "exercises": [asdict(count) for count in self.counts(part)],
+            "failed_before": self.failed_before.get(part.marker, []),
+        }
+
+    def _told(self, test: str, report: pytest.TestReport) -> dict[str, object]:
+        return {
+            "test": test,
+            "exercise": self._exercise_of.get(test),
+            "empty": self.empty.get(test),
+            "asks": getattr(report, "asks", ""),
+            "told": report.longreprtext,
+            "hints": hints_of(report),
+        }
 
 
 def _outcome(report: pytest.TestReport) -> str:

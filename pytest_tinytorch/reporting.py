@@ -85,6 +85,10 @@ class Reporting:
             numbers = as_ranges([module.number for module in selected.left_out])
             lines.append(f"tinytorch: left out, not begun yet: modules {numbers}; test one with -m module{numbers[:2]}")
         lines += [f"tinytorch: {notice}" for notice in self.session.notices]
+        if older := self.session.older_course:
+            lines.append(
+                f"tinytorch: the course is version {self.workspace.course.version}, and your workspace has {older}: tito update --check"
+            )
         for copy in self.session.plan.copies.values():
             if copy.older:
                 lines.append(
@@ -149,11 +153,14 @@ class Reporting:
 
     def _failures(self, terminal: pytest.TerminalReporter, part: Module | Milestone, verdict: Verdict) -> None:
         passed = sum(outcome == PASSED for outcome in verdict.outcomes.values())
+        copy = self.session.plan.copies.get(part.number) if isinstance(part, Module) else None
         terminal.line(f"{passed} of {len(verdict.outcomes)} tests passed")
         for count in self.recorder.counts(part):
             said = count.missing and f"  {count.missing}"
             done = count.passed == count.tests
             terminal.line(f"  {count.exercise:<20} {count.passed:>3} of {count.tests:>3}{said}", green=done, yellow=bool(said))
+        for cell in (cell for cell in copy.cells if cell.conflict) if copy and part.number not in self.session.plan.problems else ():
+            terminal.line(f"  to settle: cell {cell.number} shows a change of the course's to {cell.conflict}", yellow=True)
         failures = {
             test: report for test, report in self.recorder.failures.items()
             if test.startswith(part.test_folder + "/") and test not in self.recorder.empty

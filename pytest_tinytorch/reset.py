@@ -8,7 +8,7 @@ from pathlib import Path
 from pytest_tinytorch.course.curriculum import Module
 from pytest_tinytorch.starting import check_written
 from pytest_tinytorch.state import backups, progress, transaction
-from pytest_tinytorch.state.store import encoded, utc_now
+from pytest_tinytorch.state.store import State, encoded, utc_now
 from pytest_tinytorch.workspace import changes, create
 from pytest_tinytorch.workspace.layout import Workspace
 from tinytorch import files
@@ -60,21 +60,31 @@ def reset_module(workspace: Workspace, module: Module) -> Reset:
         state, versions = workspace.store.read(progress.PROGRESS), workspace.store.read("version.json")
         was_complete = int(module.number) in state["completed_modules"]
         saved = backups.back_up_working_copy(workspace, module)
-        contents: dict[str, bytes | None] = {}
-        written = workspace.existing_forms(module) or [_form_wanted(workspace, module)]
-        for path in written:
-            stub = create.stub_file(workspace.course, module, path.suffix[1:])
-            relative = workspace.relative(path)
-            contents[relative] = contents[workspace.relative(workspace.pristine / relative)] = stub
-            versions["files"][relative] = {
-                "version": workspace.course.version, "modified_by_student": False, "sha256": files.sha256(stub),
-            }
-        versions["last_updated"] = utc_now()
-        progress.clear(state, module, exported=workspace.export(module).is_file())
+        known = dict(versions["files"])
+        contents, written = reset_contents(workspace, module, versions, state)
+        if versions["files"] != known:
+            versions["last_updated"] = utc_now()
         contents[".tito/version.json"] = encoded(versions)
         contents[".tito/progress.json"] = encoded(state)
-        transaction.replace(workspace, contents)
+        transaction.replace(workspace, contents, command=f"tito module reset {module.number}")
     return Reset(saved, written, workspace.course.version, was_complete)
+
+
+def reset_contents(
+    workspace: Workspace, module: Module, versions: State, state: State
+) -> tuple[dict[str, bytes | None], list[Path]]:
+    """The contents that start a module over, by path, and the paths of its working copies; both states are told."""
+    contents: dict[str, bytes | None] = {}
+    written = workspace.existing_forms(module) or [_form_wanted(workspace, module)]
+    for path in written:
+        stub = create.stub_file(workspace.course, module, path.suffix[1:])
+        relative = workspace.relative(path)
+        contents[relative] = contents[workspace.relative(workspace.pristine / relative)] = stub
+        versions["files"][relative] = {
+            "version": workspace.course.version, "modified_by_student": False, "sha256": files.sha256(stub),
+        }
+    progress.clear(state, module, exported=workspace.export(module).is_file())
+    return contents, written
 
 
 def reset_all(workspace: Workspace) -> Path:
@@ -87,7 +97,8 @@ def reset_all(workspace: Workspace) -> Path:
         saved = backups.back_up_state(workspace)
         progress.clear_all(done, achieved, [m for m in workspace.course.modules if workspace.export(m).is_file()])
         transaction.replace(
-            workspace, {f".tito/{progress.PROGRESS}": encoded(done), f".tito/{progress.MILESTONES}": encoded(achieved)}
+            workspace, {f".tito/{progress.PROGRESS}": encoded(done), f".tito/{progress.MILESTONES}": encoded(achieved)},
+            command="tito reset",
         )
     return saved
 

@@ -61,6 +61,6 @@ def restore(workspace: Workspace, module: Module, name: str | None) -> Restored:
             form = next(form for form in workspace.forms(module) if form.suffix == backup.path.suffix)
             contents[workspace.relative(form)] = backup.path.read_bytes()
         saved = backups.back_up_working_copy(workspace, module)
-        transaction.replace(workspace, contents)
+        transaction.replace(workspace, contents, command=f"tito backup restore {module.number}")
     removed = [workspace.root / path for path in sorted(removable) if contents[path] is None]
     return Restored([workspace.root / path for path, data in contents.items() if data is not None], removed, saved)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_tinytorch.course.curriculum import Course, Milestone, Module
+from pytest_tinytorch.course.curriculum import Course, Milestone, Module, as_ranges
 from pytest_tinytorch.course.selection import may_select, named_marks
 from tinytorch.errors import ConfigError
 
@@ -64,8 +64,16 @@ def _check_names(course: Course, named: Collection[str]) -> None:
     known = {part.marker: part for part in course.parts}
     for mark in sorted(named):
         if mark not in known:
-            markers = [part.marker for part in course.parts if part.marker[:-2] == mark.rstrip("0123456789")]
-            use = f": use {markers[0]} to {markers[-1]}" if markers else ", nor any other like it"
-            raise ConfigError(f"-m names {mark}, which the course doesn't have{use}")
+            raise ConfigError(f"-m names {mark}, which the course doesn't have{_like(course, mark)}")
         if not course.is_written(known[mark]):
             raise ConfigError(f"{mark} ({known[mark].title}) is planned, but this version of the course doesn't have it yet")
+
+
+def _like(course: Course, mark: str) -> str:
+    """The marks to use instead."""
+    kind = mark.rstrip("0123456789")
+    parts = [part for part in course.parts if part.marker[:-2] == kind]
+    if not parts:
+        return ", nor any other like it"
+    runs = as_ranges([part.number for part in parts]).split(", ")
+    return f": use {', '.join(' to '.join(f'{kind}{number}' for number in run.split('-')) for run in runs)}"

@@ -15,11 +15,13 @@ from typing import Any
 
 import pytest
 
-from pytest_tinytorch.course.curriculum import Milestone, Module
+from pytest_tinytorch.course.curriculum import EXTRA_FOLDER, Milestone, Module
+from pytest_tinytorch.course.order import place
 from pytest_tinytorch.limits import time_limit
 from pytest_tinytorch.problems import Problem, problem_of
 from pytest_tinytorch.selected import Selected, select
 from pytest_tinytorch.state.recovery import recover
+from pytest_tinytorch.state.store import State
 from pytest_tinytorch.workspace.layout import WorkingCopy, Workspace
 from pytest_tinytorch.workspace.stubbed import is_begun
 from tinytorch import _overlay
@@ -46,7 +48,9 @@ class CourseSession:
         self.timeout = _seconds(config.getini("tito_timeout"))
         self.notices: list[str] = []
         self.plan = Plan(Selected((), (), (), ()))
+        self._versions: State = {}
         self._root = str(workspace.root) + os.sep
+        self._extra = workspace.root / EXTRA_FOLDER if workspace.course.config else None  # what the copies in tests/ are made from
         self._part_of = {part.test_folder: part for part in workspace.course.parts}
         self._imported: dict[str, Problem | None] = {}
         self._shown: set[str] = set()  # modules whose problem has its failing test
@@ -64,6 +68,7 @@ class CourseSession:
 
     def _decided(self) -> Plan:
         self.notices += recover(self.workspace)
+        self._versions = self.workspace.store.read("version.json")
         for name in ("progress.json", "milestones.json"):
             self.workspace.store.read(name)  # a broken state stops the session before any work is done
         self._collect_from_root()
@@ -77,6 +82,20 @@ class CourseSession:
             self._stage(plan, modules)
         _overlay.bind(self.workspace.root, plan.staging)
         return plan
+
+    def was_updated(self, part: Module | Milestone) -> bool:
+        """Whether the tests of a module or milestone were replaced by an update since this session began."""
+        before, after = (
+            {path: entry for path, entry in versions["files"].items() if path.startswith(part.test_folder + "/")}
+            for versions in (self._versions, self.workspace.store.read("version.json"))
+        )
+        return before != after
+
+    @property
+    def older_course(self) -> str | None:
+        """The version of the course that the workspace's tests are of, if it isn't the installed one."""
+        has = str(self._versions["template_version"])
+        return None if has == self.workspace.course.version else has
 
     def _stage(self, plan: Plan, modules: Iterable[Module]) -> None:
         """Read the working copies of modules, once, and stage those that can be."""
@@ -158,6 +177,8 @@ class CourseSession:
 
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
         """Leave out, before they are imported, the folders that this session doesn't test."""
+        if self._extra and collection_path.is_relative_to(self._extra):
+            return True
         part = self.part_at(collection_path)
         return True if part is not None and part not in self.plan.selected.parts else None
 
@@ -213,6 +234,22 @@ class CourseSession:
         for mark in ("exercise", "points"):
             if marked := item.get_closest_marker(mark):
                 item.user_properties.append((f"tito_{mark}", marked.args[0]))
+
+    @pytest.hookimpl(tryfirst=True)  # a plugin that shuffles has the last word
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Sort tests by the exercises of the working copies. xdist's workers don't have these, and keep pytest's order."""
+        if self.config.option.tito_in_order:
+            items.sort(key=self._place)
+
+    def _place(self, item: pytest.Item) -> tuple[int, int]:
+        """The position of an item's module in the course, and of its exercise in the module."""
+        part = self.part_at(item.path)
+        parts = self.workspace.course.parts
+        if part is None or part.number not in self.plan.copies or part.number in self.plan.problems:
+            return (len(parts) if part is None else parts.index(part)), 0
+        exercises = [cell.exercise for cell in self.plan.copies[part.number].cells if cell.exercise]
+        exercise = str(dict(item.user_properties).get("tito_exercise"))
+        return parts.index(part), place(item.nodeid, exercise, exercises)
 
     # --- running -------------------------------------------------------------------------------------------------
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from pytest_tinytorch.course.curriculum import Milestone, Module, as_ranges
+from pytest_tinytorch.course.curriculum import Course, Milestone, Module, as_ranges
 from pytest_tinytorch.state import progress
+from pytest_tinytorch.state.store import as_local
 from pytest_tinytorch.workspace.layout import Workspace
 
 if TYPE_CHECKING:
@@ -32,6 +33,16 @@ class Row:
     note: str = ""  # "completed with edited tests"
     last_run: str = ""  # outcome of the last whole run of its tests
     attempts: int = 0
+    due: datetime | None = None
+    late: bool = False  # completed after it was due, or due and not completed
+    points: int | None = None  # what the module is worth, where the instructor's course says so
+
+    @property
+    def due_text(self) -> str:
+        """When a module is due: "2026-10-01 23:59", with a word if that was missed."""
+        if self.due is None:
+            return ""
+        return f"{self.due:%Y-%m-%d %H:%M}{' (late)' if self.late else ''}"
 
     @property
     def line(self) -> str:
@@ -50,6 +61,10 @@ class Row:
             said.append(f"{ELSEWHERE}: no export here")
         if self.state == OPEN and self.last_run == "failed":
             said.append("tests failed last time")
+        if self.due and (self.late or self.state not in (DONE, ELSEWHERE)):
+            said.append(f"due {self.due_text}")
+        if self.points is not None:
+            said.append(f"{self.points} points")
         return self.marked_title + "".join(f" [{text}]" for text in said)
 
     @property
@@ -74,9 +89,11 @@ class Status:
     """The whole report."""
 
     workspace: str
+    course: str | None  # the title of an instructor's course
     modules: tuple[Row, ...]
     milestones: tuple[Row, ...]
     last_activity: tuple[Module | Milestone, datetime] | None
+    update: str = ""  # the version of the course that is installed, if the workspace has another
 
     @property
     def done_modules(self) -> int:
@@ -95,16 +112,30 @@ class Status:
         locked = next((row for row in self.milestones if row.missing and row.state != DONE), None)
         if locked:
             steps.insert(0, locked.to_unlock)
-        start = next((row for row in self.modules if row.state == OPEN), None)
-        if start:
-            steps.append(f"Work on module {start.part.label}: tito module start {start.part.number}")
-        return steps or ["Everything is done."]
+        if start := self.next_module:
+            steps.append(f"Work on module {start.label}: tito module start {start.number}")
+        steps = steps or ["Everything is done."]
+        if self.update:
+            steps.append(f"See what version {self.update} of the course changed: tito update --check")
+        return steps
+
+    @property
+    def next_module(self) -> Module | Milestone | None:
+        """The first module that is open."""
+        return next((row.part for row in self.modules if row.state == OPEN), None)
+
+    @property
+    def prompt(self) -> str:
+        """A few words for a shell's prompt, of small letters, digits, blanks, `_` and `/`: nothing that a shell expands."""
+        here = [self.next_module.number, self.next_module.slug] if self.next_module else []
+        return " ".join(["tt", *here, f"{self.done_modules}/{len(self.modules)}"])
 
     def as_json(self) -> dict[str, Any]:
         """The report as plain data."""
         total, milestones = len(self.modules), len(self.milestones)
         return {
             "workspace": self.workspace,
+            "course": self.course,
             "modules_completed": self.done_modules,
             "modules_total": total,
             "modules_percent": _percent(self.done_modules, total),
@@ -130,7 +161,7 @@ class Status:
 
     def summary(self, now: datetime) -> list[str]:
         """The panel's lines."""
-        lines = [*self.counts]
+        lines = [*([f"Course: {self.course}"] if self.course else []), *self.counts]
         if self.last_activity:
             part, at = self.last_activity
             lines.append(f"Last Activity: {type(part).__name__} {part.number} ({in_words(at, now)})")
@@ -161,13 +192,14 @@ class Status:
                 console.print(Text(f"  {row.line}", style=_STYLES[row.state]))
 
 
-def status(workspace: Workspace) -> Status:
-    """Read where a workspace stands."""
-    course = workspace.course
+def status(workspace: Workspace, now: datetime | None = None) -> Status:
+    """Read where a workspace stands; what is late, is so at `now`."""
+    course, now = workspace.course, now or datetime.now()
     done, milestones = workspace.store.read(progress.PROGRESS), workspace.store.read(progress.MILESTONES)
     recorded = {module.number for module in progress.recorded(workspace, done)}
     complete = {module.number for module in progress.complete(workspace, done)}
     achieved = {milestone.number for milestone in progress.achieved(workspace, milestones)}
+    has = workspace.store.read("version.json")["template_version"]
 
     def module_row(module: Module) -> Row:
         missing = tuple(progress.missing_needs(module, complete))
@@ -185,8 +217,15 @@ def status(workspace: Workspace) -> Status:
             notes.append("completed with edited tests")
         if module.key in done.get("forced", {}):
             notes.append("completed without its prerequisites")
+        if module.key in done.get("outdated", {}):
+            notes.append("export older than the fix")
+        date = done["completion_dates"].get(module.key)
         last_run = done.get("results", {}).get(module.key, {}).get("outcome", "")
-        return Row(module, state, missing, done["completion_dates"].get(module.key), ", ".join(notes), last_run)
+        finished = as_local(date) if date else None if number in recorded else now
+        late = module.due is not None and finished is not None and finished > module.due
+        return Row(
+            module, state, missing, date, ", ".join(notes), last_run, due=module.due, late=late, points=_points(course, module)
+        )
 
     def milestone_row(milestone: Milestone) -> Row:
         missing = tuple(progress.missing_needs(milestone, complete))
@@ -201,10 +240,20 @@ def status(workspace: Workspace) -> Status:
 
     return Status(
         str(workspace.root),
+        course.title,
         tuple(map(module_row, course.modules)),
         tuple(map(milestone_row, course.milestones)),
         progress.last_activity(workspace, done, milestones),
+        "" if has == course.version else course.version,
     )
+
+
+def _points(course: Course, module: Module) -> int | None:
+    if module.points is None and not module.exercise_points:
+        return None
+    from pytest_tinytorch.course import points  # reads the module's source, which is wanted here only
+
+    return points.worth(course, module)
 
 
 def in_words(then: datetime, now: datetime) -> str:
@@ -236,4 +285,9 @@ def _row_as_json(row: Row) -> dict[str, Any]:
         "date": row.date,
         "missing": list(row.missing),
         "note": row.note,
-    } | ({"attempts": row.attempts} if isinstance(row.part, Milestone) else {"last_run": row.last_run})
+    } | ({"attempts": row.attempts} if isinstance(row.part, Milestone) else {"last_run": row.last_run, **due_and_points(row)})
+
+
+def due_and_points(row: Row) -> dict[str, Any]:
+    """What an instructor's course says of a module, as plain data."""
+    return {"due": row.due and row.due.isoformat(timespec="minutes"), "late": row.late, "points": row.points}

@@ -8,12 +8,11 @@ from typing import Any
 
 import tinytorch
 from pytest_tinytorch import exporting
-from pytest_tinytorch.course import curriculum, stubs
+from pytest_tinytorch.course import curriculum, points
 from pytest_tinytorch.course.curriculum import Module, as_ranges
-from pytest_tinytorch.health import installation
+from pytest_tinytorch.health.environment import installation
 from pytest_tinytorch.state import progress
-from pytest_tinytorch.status import DONE, PLANNED, PLANNED_MEANS, Row, Status, status
-from pytest_tinytorch.workspace import notebooks
+from pytest_tinytorch.status import DONE, PLANNED, PLANNED_MEANS, Row, Status, due_and_points, status
 from pytest_tinytorch.workspace.layout import Workspace
 
 
@@ -21,12 +20,10 @@ def module_view(workspace: Workspace, module: Module) -> dict[str, Any]:
     """A module's goal, exercises, tests, state and files."""
     course = workspace.course
     row = next(row for row in status(workspace).modules if row.part == module)
-    written = course.is_written(module)
-    source = course.source(module)
     return module_row(row) | {
         "exercises": [
             {"name": exercise.name, "points": exercise.points, "task": exercise.task}
-            for exercise in (stubs.exercises(notebooks.read_cells(source), source.name) if written else ())
+            for exercise in points.exercises(course, module)
         ],
         "tests": len(course.required(module)),
         "test_folder": module.test_folder,
@@ -48,6 +45,11 @@ def module_facts(seen: dict[str, Any]) -> list[str]:
         f"State:   {seen['state']}" + (f" ({'; '.join(said)})" if said else ""),
         f"Tests:   {seen['tests']} in {seen['test_folder']}",
     ]
+    if seen["due"]:
+        lines.append(f"Due:     {seen['due'].replace('T', ' ')}{' (late)' if seen['late'] else ''}")
+    if seen["points"] is not None:
+        shares = seen["points"] != sum(exercise["points"] for exercise in seen["exercises"])
+        lines.append(f"Points:  {seen['points']}{', shared out as the points of its exercises' if shares else ''}")
     if last := seen["last_run"]:
         lines.append(f"Last run: {last['outcome']}, {last['at']}")
         lines += [f"         failed: {test}" for test in last["failed"]]
@@ -68,7 +70,7 @@ def module_row(row: Row) -> dict[str, Any]:
         "note": row.note,
         "needs": list(part.needs),
         "missing": list(row.missing),
-    }
+    } | (due_and_points(row) if isinstance(part, Module) else {})
 
 
 def milestone_row(row: Row) -> dict[str, Any]:
@@ -105,7 +107,7 @@ def system_facts(workspace: Workspace | None) -> dict[str, Any]:
     course = workspace.course if workspace else curriculum.load()
     return {
         "tinytorch": f"{tinytorch.__version__} ({installation()})",
-        "course": course.version,
+        "course": course.version + (f" ({course.title})" if course.title else ""),
         "templates": str(course.folder),
         "workspace": str(workspace.root) if workspace else "none here",
         "python": f"{platform.python_version()} ({sys.executable})",

@@ -29,15 +29,13 @@ from typing import Any, NoReturn, Protocol
 import pytest
 
 from pytest_tinytorch.completion import RECEIPT_VARIABLE
-from pytest_tinytorch.fixtures import empty_exercise, told_as
 from pytest_tinytorch.shares import AT, Shares, fork
 
 CAN_FORK = sys.platform == "linux"
 _NEEDED = (
-    "filelock", "numpy.random", "numpy.testing", "pytest_tinytorch.receipt", "pytest_tinytorch.reporting",
+    "filelock", "numpy.random", "numpy.testing", "pytest_tinytorch.failures", "pytest_tinytorch.reporting",
     "pytest_tinytorch.session", "pytest_tinytorch.workspace.notebooks", "pytest_tinytorch.workspace.staging",
 )  # fmt: skip  # what a run in a workspace loads
-_WHOLE = 20  # failures of which the traceback is told
 _BROKE = 70  # the exit status of a run that could not even begin
 
 
@@ -199,7 +197,7 @@ def _become(run: Run, waits: int) -> NoReturn:
 
 
 def _plugins(waits: int, folder: Path) -> list[object]:
-    return [_Waiting(waits, folder), _FirstThings(), Shares(folder)]
+    return [_Waiting(waits, folder), Shares(folder)]
 
 
 class _Waiting:
@@ -219,43 +217,6 @@ class _Waiting:
             shutil.rmtree(self.folder, ignore_errors=True)  # whoever could want it has gone
             os._exit(_BROKE)
         yield
-
-
-class _FirstThings:
-    """Runs first what failed last time, then what the first exercises need, and tells the first failures whole.
-
-    A traceback takes pytest longer than a test, and one mistake may fail hundreds of them.
-    """
-
-    def __init__(self) -> None:
-        self.told = 0
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        receipt, recorder = (config.pluginmanager.get_plugin(f"tinytorch-{name}") for name in ("receipt", "recorder"))
-        if not receipt or not recorder:  # a worker of xdist, or blocked
-            return
-        order = [name for part in recorder.session.plan.selected.parts for name in recorder.order(part)]
-
-        def rank(item: pytest.Item) -> tuple[bool, int]:
-            mark = item.get_closest_marker("exercise")
-            exercise = mark.args[0] if mark else None
-            test = recorder.test_id(item.nodeid)
-            return test not in receipt.failed_before, order.index(exercise) if exercise in order else len(order)
-
-        items.sort(key=rank)
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item, call: pytest.CallInfo[None]
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        if call.excinfo is None or empty_exercise(call):
-            return (yield)
-        self.told += 1
-        if self.told <= _WHOLE:
-            return (yield)
-        with told_as(item, f"{call.excinfo.exconly()}\nThe traceback was left out; it is shown by: pytest '{item.nodeid}'"):
-            return (yield)
 
 
 def load() -> None:

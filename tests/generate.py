@@ -2,17 +2,17 @@
 
 - `tinytorch/_course_modules.py`: where each module is exported, for the overlay's message about a missing export
 - `templates/required_tests.json`: the tests that a module needs to pass, collected from a pristine workspace
+- `templates/history.json`: the hashes of all files in all released versions, by which a lost `version.json` is made again
 """
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 from pytest_tinytorch.course.curriculum import Course, load
-from pytest_tinytorch.workspace.create import create
+from pytest_tinytorch.workspace.manifest import collect
+from tests.course import releases
 
 ROOT = Path(__file__).parent.parent
 
@@ -28,21 +28,20 @@ def course_modules(course: Course) -> str:
 
 def required_tests(course: Course) -> str:
     """The text of `templates/required_tests.json`: every test that pytest collects in a new workspace."""
-    written = [part.marker for part in course.parts if course.is_written(part)]
+    tests = collect(course, [part for part in course.parts if course.is_written(part)])
+    return json.dumps(tests, indent=1) + "\n"
+
+
+def history() -> str:
+    """The text of `templates/history.json`, from the archives of the releases."""
     with tempfile.TemporaryDirectory() as folder:
-        workspace, manifest = create(Path(folder) / "workspace", course, format="py"), Path(folder) / "manifest.json"
-        command = ["-m", " or ".join(written), "--collect-only", "-q", "--tito-manifest", str(manifest)]
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", *command], cwd=workspace.root, capture_output=True, encoding="utf-8", check=False
-        )
-        if done.returncode:
-            raise SystemExit(f"The course's tests can't be collected:\n{done.stdout}{done.stderr}")
-        return manifest.read_text("utf-8")
+        return releases.history([releases.unpacked(version, Path(folder)) for version in releases.versions()])
 
 
 def main() -> None:
     course = load()
     (ROOT / "tinytorch" / "_course_modules.py").write_text(course_modules(course), "utf-8")
+    (course.folder / "history.json").write_text(history(), "utf-8")
     tests = required_tests(course)
     (course.folder / "required_tests.json").write_text(tests, "utf-8")
     for marker, ids in json.loads(tests).items():

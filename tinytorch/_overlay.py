@@ -21,6 +21,7 @@ from tinytorch._course_modules import COURSE_MODULES
 WORKSPACE_VARIABLE = "TINYTORCH_WORKSPACE"
 STAGING_VARIABLE = "TINYTORCH_STAGING"
 STAGING_MAP = "staging.json"
+COURSE_TABLE = "course_modules.json"  # in the tinytorch/ of a workspace whose course isn't the installed one
 
 _installed = str(Path(__file__).parent)
 
@@ -161,25 +162,48 @@ def _here() -> str:
         return "the working directory, which is gone"
 
 
+def _course_table(workspace: Path) -> dict[str, tuple[str, str]] | None:
+    """The table of an instructor's course; None if the workspace has none that can be read."""
+    import json
+
+    try:
+        table = json.loads((workspace / "tinytorch" / COURSE_TABLE).read_text("utf-8"))
+        return {str(exports): (str(number), str(title)) for exports, (number, title) in table.items()}
+    except (OSError, ValueError, TypeError, AttributeError):  # the installed course's table is the next best
+        return None
+
+
 class _MissingFinder:
     """Asked last: a course module that nobody found is one that the student hasn't completed yet, or not from here."""
 
     def __init__(self, workspace: Path | None) -> None:
         self.workspace = workspace
+        self._modules: dict[str, tuple[str, str]] | None = None
+
+    @property
+    def modules(self) -> dict[str, tuple[str, str]]:
+        """What the course's modules export, with their numbers and titles."""
+        if self._modules is None:
+            self._modules = (self.workspace and _course_table(self.workspace)) or COURSE_MODULES
+        return self._modules
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if fullname in COURSE_MODULES:
-            number, title = COURSE_MODULES[fullname]
+        if not fullname.startswith("tinytorch."):
+            return None
+        if fullname in self.modules or fullname in COURSE_MODULES:
+            number, title = self.modules.get(fullname) or COURSE_MODULES[fullname]
             missing = (
-                f"which has no export here yet. Complete it first: tito module complete {number}"
+                "which the course of this workspace leaves out."
+                if fullname not in self.modules
+                else f"which has no export here yet. Complete it first: tito module complete {number}"
                 if self.workspace
                 else f"and no workspace was found at or above {_here()}. Run this inside your workspace, or name it in {WORKSPACE_VARIABLE}."
             )
             # not ModuleNotFoundError, which `from tinytorch.core import tensor` would swallow
             raise ImportError(f"{fullname} comes from module {number} ({title}), {missing}", name=fullname)
-        if any(name.startswith(fullname + ".") for name in COURSE_MODULES):
+        if any(name.startswith(fullname + ".") for name in (*COURSE_MODULES, *self.modules)):
             # `tinytorch.core` before anything was exported into it: an empty package, so that the import of
             # `tinytorch.core.tensor` goes on to the message above
             return importlib.machinery.ModuleSpec(fullname, None, is_package=True)

@@ -6,14 +6,16 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["TEMPORARY_SUFFIX", "lock", "move", "sha256", "write_atomic"]
+__all__ = ["TEMPORARY_NAME", "TEMPORARY_SUFFIX", "is_executable", "lock", "move", "sha256", "write_atomic"]
 
 TEMPORARY_SUFFIX = ".tmp"
+TEMPORARY_NAME = re.compile(r"\..+\.[0-9a-f]{8}" + re.escape(TEMPORARY_SUFFIX))  # what `write_atomic` writes to first
 
 
 def sha256(data: bytes) -> str:
@@ -59,7 +61,8 @@ def move(source: Path, path: Path) -> None:
     copied and stays.
     """
     path = Path(os.path.realpath(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        path.parent.mkdir(parents=True, exist_ok=True)
     _keep_permissions(path, source)
     try:
         source.replace(path)
@@ -73,6 +76,13 @@ def move(source: Path, path: Path) -> None:
 def _keep_permissions(of: Path, file: Path) -> None:
     with suppress(FileNotFoundError):  # a new file gets the usual ones
         file.chmod(stat.S_IMODE(of.stat().st_mode))
+
+
+def is_executable(path: Path) -> bool | None:
+    """Whether a file, which may not be there yet, can be run; None where the system has no such thing."""
+    if os.name == "nt":
+        return None
+    return path.exists() and bool(path.stat().st_mode & 0o111)
 
 
 def _flush_folder(folder: Path) -> None:

@@ -10,12 +10,14 @@ from collections.abc import Sequence
 
 import click
 
-from pytest_tinytorch.course.curriculum import UnknownName
+from pytest_tinytorch.course.curriculum import TEMPLATES_VARIABLE, UnknownName
+from tinytorch._overlay import named_folder
 from tinytorch.errors import TinyTorchError
 from tito import render
 from tito.group import Group
 
 INTERRUPTED = 130
+COMPLETION_VARIABLE = "_TITO_COMPLETE"  # a shell asks what may stand in the place of the last word
 
 COMMANDS = {
     "init": "tito.commands.init",
@@ -24,18 +26,37 @@ COMMANDS = {
     "status": "tito.commands.status",
     "reset": "tito.commands.reset",
     "backup": "tito.commands.backup",
+    "undo": "tito.commands.undo",
+    "update": "tito.commands.update",
     "export": "tito.commands.export",
     "config": "tito.commands.config",
     "system": "tito.commands.system",
+    "doctor": "tito.commands.doctor",
+    "completion": "tito.commands.completion",
 }
 
 
 def _show_version(context: click.Context, parameter: click.Parameter, asked: bool) -> None:
-    if asked:
+    if asked and not context.resilient_parsing:  # which is how words are completed
         import tinytorch
 
         render.say(f"tito {tinytorch.__version__}")
         context.exit()
+
+
+def _use_templates(context: click.Context, parameter: click.Parameter, folder: str | None) -> None:
+    """Name the course in the environment while the command runs, for the pytest that it starts too."""
+    if folder is None:
+        return
+    before = os.environ.get(TEMPLATES_VARIABLE)
+
+    def take_back() -> None:
+        os.environ.pop(TEMPLATES_VARIABLE)
+        if before is not None:
+            os.environ[TEMPLATES_VARIABLE] = before
+
+    context.call_on_close(take_back)
+    os.environ[TEMPLATES_VARIABLE] = str(named_folder(folder))  # absolute: pytest runs in the workspace
 
 
 @click.group(
@@ -46,17 +67,23 @@ def _show_version(context: click.Context, parameter: click.Parameter, asked: boo
 )
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version and exit.")
 @click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error. May stand anywhere.")
+@click.option("--templates", metavar="DIR", expose_value=False, callback=_use_templates, help="Take the course from DIR, not the installed one. May stand anywhere.")
 def tito() -> None:
     """Build a deep learning framework yourself, test by test."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
+    if shell := os.environ.get(COMPLETION_VARIABLE):
+        from tito import tab
+
+        render.exact("".join(f"{line}\n" for line in tab.answer(tito, shell, arguments or sys.argv[1:])))
+        return 0
     render.make_safe()
     own, theirs = _split(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in own
     try:
-        status = tito.main([a for a in own if a != "--debug"] + theirs, prog_name="tito", standalone_mode=False)
+        status = tito.main(_templates_first([a for a in own if a != "--debug"]) + theirs, prog_name="tito", standalone_mode=False)
         sys.stdout.flush()  # here, where a reader that has gone can still be met
         return int(status or 0)
     except click.ClickException as error:
@@ -79,6 +106,17 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """The arguments for tito, and those from `--` on, which are pytest's."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     return list(arguments[:end]), list(arguments[end:])
+
+
+def _templates_first(arguments: list[str]) -> list[str]:
+    """The arguments with `--templates DIR` before the command, where click looks for it."""
+    for position, argument in enumerate(arguments):
+        if argument.partition("=")[0] == "--templates":
+            end = position + (1 if "=" in argument else 2)
+            if end > len(arguments):
+                raise click.UsageError("--templates needs the folder of a course: --templates DIR")
+            return arguments[position:end] + arguments[:position] + arguments[end:]
+    return arguments
 
 
 if __name__ == "__main__":

@@ -51,7 +51,12 @@ def confirmed(question: str, *, otherwise: str) -> bool:
     if not render.is_interactive():
         render.error(f"{question} Nobody is here to ask, so nothing was done. In a script: {otherwise}")
         return False
-    return (_answer(f"{question} [y/N]: ") or "").lower() in ("y", "yes") or _cancelled()
+    return agrees(question) or _cancelled()
+
+
+def agrees(question: str) -> bool:
+    """Ask somebody who is there; anything but yes is no."""
+    return (_answer(f"{question} [y/N]: ") or "").lower() in ("y", "yes")
 
 
 def _cancelled() -> bool:

@@ -1,20 +1,88 @@
 """What every command does first."""
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from pytest_tinytorch.state.recovery import recover
-from pytest_tinytorch.workspace.layout import WorkingCopy, Workspace, current
+from pytest_tinytorch.workspace.layout import WorkingCopy, Workspace, current, find
+from tinytorch.errors import TinyTorchError, WorkspaceError
 from tito import render
+
+if TYPE_CHECKING:
+    from pytest_tinytorch.course.curriculum import Module
 
 
 def workspace() -> Workspace:
     """The workspace of this command, made whole; what that took is told on standard error.
 
+    A folder of the older layout is brought over if the student agrees.
+
     Raises: WorkspaceError outside of one.
     """
-    here = current()
+    try:
+        here = current()
+    except WorkspaceError as error:
+        from pytest_tinytorch.update import older
+
+        folder = older.find(Path.cwd())
+        if folder is None:
+            raise
+        if not _agrees(f"{folder} has the layout of an older TinyTorch."):
+            raise WorkspaceError(f"{folder} has the layout of an older TinyTorch. Bring it over with: {older.COMMAND}") from error
+        migrate(folder)
+        here = current()
     for notice in recover(here):
         render.notice(notice)
     return here
+
+
+def module_workspace(name: str) -> tuple[Workspace, Module]:
+    """The workspace and the module that a command is about; a working copy under an older name is offered to be taken up."""
+    here = workspace()
+    module = here.course.module(name)
+    if any((here.root / folder).is_dir() for folder in ("src", f"modules/{module.folder}")):
+        from pytest_tinytorch.update import older
+
+        if found := older.working_copies(here, module):
+            said = f"{here.relative(found[0][1])} is a working copy of an older layout, and isn't used."
+            if _agrees(said):
+                migrate(here.root)
+            else:
+                render.notice(f"{said} Take it up with: {older.COMMAND}")
+    return here, module
+
+
+def migrate(folder: Path) -> None:
+    """Bring a folder of the older layout over, and say what was done."""
+    from pytest_tinytorch.course import curriculum
+    from pytest_tinytorch.update import older
+
+    for sentence in older.migrate(folder, curriculum.load()).said:
+        render.notice(sentence)
+
+
+def _agrees(said: str) -> bool:
+    from tito.dialogs import agrees
+
+    return render.is_interactive() and agrees(f"{said} Bring it over now, with a backup?")
+
+
+def for_a_doctor() -> tuple[Workspace | None, str]:
+    """The workspace, made whole as far as it can be, if there is one; and the error that stopped this, if one did."""
+    here = None
+    try:
+        here = find()
+        for notice in recover(here) if here else ():
+            render.notice(notice)
+        if here is None:
+            from pytest_tinytorch.update import older
+
+            if folder := older.find(Path.cwd()):
+                return None, f"{folder} has the layout of an older TinyTorch. Bring it over with: {older.COMMAND}"
+    except (TinyTorchError, ImportError) as error:
+        return here, str(error)
+    return here, ""
 
 
 def tell_of_two_forms(workspace: Workspace, copy: WorkingCopy) -> None:

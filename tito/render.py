@@ -16,7 +16,9 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from pytest_tinytorch.state.undo import Undone
     from pytest_tinytorch.status import Status
+    from pytest_tinytorch.workspace.layout import Workspace
 
 
 def make_safe() -> None:
@@ -39,6 +41,13 @@ def is_interactive() -> bool:
 def say(text: str = "", **style: Any) -> None:
     """Print a line, in a style (`bold=True`, `fg="green"`) if somebody sees it."""
     print(click.style(text, **style) if style and is_colourful() else text)
+
+
+def exact(text: str) -> None:
+    """Print what another program reads: UTF-8, and no carriage returns on Windows either."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
+    sys.stdout.flush()
 
 
 def error(text: str) -> None:
@@ -93,6 +102,15 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
+def size(count: int) -> str:
+    """A number of bytes as people read it.
+
+    >>> size(0), size(1536), size(3_000_000)
+    ('0.0 KB', '1.5 KB', '2.9 MB')
+    """
+    return f"{count / 1024:.1f} KB" if count < 1024 * 1024 else f"{count / 1024 / 1024:.1f} MB"
+
+
 def status(report: Status, *, as_json: bool) -> None:
     """Print where the course stands, as `pytest --tito-status` does."""
     if as_json:
@@ -101,6 +119,23 @@ def status(report: Status, *, as_json: bool) -> None:
         report.print_rich(console(), datetime.now())
     else:
         print(report.plain(datetime.now()))
+
+
+def undone(workspace: Workspace, done: Undone, *, as_json: bool) -> None:
+    """Print what was taken back."""
+    if as_json:
+        saved = [workspace.relative(path) for path in done.backups]
+        facts = {"restored": done.restored, "removed": done.removed, "kept": done.kept, "backups": saved}
+        data({"command": done.plan.command, "at": done.plan.at} | facts)
+        return
+    say(f"Took back `{done.plan.command}` of {done.plan.at}.", bold=True)
+    for path in done.backups:
+        say(f"Backed up what you changed since to {workspace.relative(path)}")
+    for verb, paths in (("Restored", done.restored), ("Removed", done.removed)):
+        for name in paths:
+            say(f"{verb} {name}")
+    for name in done.kept:
+        say(f"Left {name} as it is: it was changed since.")
 
 
 def diff(lines: Sequence[str]) -> None:

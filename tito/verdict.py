@@ -1,10 +1,13 @@
 """What a student reads of one run of a module's tests: the verdict, the failure to look at first, and how far each exercise is."""
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from pytest_tinytorch.course.order import place
 
 if TYPE_CHECKING:
     from pytest_tinytorch.course.curriculum import Module
@@ -93,32 +96,49 @@ def of(module: Module, ran: Ran, seconds: float) -> Verdict:
     if told["done"]:
         say = [("All of them. To complete the module: c, or pytest -m " + module.marker + " --tito-complete", GREEN)]
         return Verdict((text, GREEN | BOLD), [Section(say, 1)], told["exercises"])
-    first = told["first"]
+    first = first_failure(module, told, (ran.receipt or {})["failures"])
     style = YELLOW if first and first["empty"] else RED
-    return Verdict((text, style | BOLD), _failure(first) if first else _why_none(ran), told["exercises"])
+    return Verdict((text, style | BOLD), _failure(first, told["exercises"]) if first else _why_none(ran), told["exercises"])
 
 
-def _failure(first: dict[str, Any]) -> list[Section]:
-    """The first failure, a section for each thing that a student wants to know."""
+def first_failure(module: Module, told: dict[str, Any], failures: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """The failure to look at first.
+
+    One that isn't just an exercise which waits to be written, then one that failed in the last run as well, so that the
+    eye stays where it was, then in the order of the exercises, which is that of what needs what.
+    """
+    exercises = [count["exercise"] for count in told["exercises"]]
+    before = set(told["failed_before"])
+    failed = [failure for failure in failures if failure["test"].startswith(module.test_folder + "/")]
+    return min(
+        failed, default=None,
+        key=lambda f: (f["empty"] is not None, f["test"] not in before, place(f["test"], f["empty"] or f["exercise"], exercises)),
+    )
+
+
+def _failure(first: dict[str, Any], counts: Sequence[dict[str, Any]]) -> list[Section]:
+    """The first failure: its name, then a section for each paragraph of what pytest tells of it, then the hints."""
+    exercise = first["empty"] or first["exercise"]
+    begins = next((count["place"] for count in counts if count["exercise"] == exercise), "")
     if first["empty"]:
-        task = "\n".join(first["error"]).partition(": ")[2]
-        return [Section([(f"Next: exercise {first['exercise']}", BOLD), (f"  {task}", {}), *_place(first)], 3)]
+        task = first["told"].partition(": ")[2]
+        return [Section([(f"Next: exercise {exercise}", BOLD), (f"  {task}", {}), *_place(begins)], 3)]
+    asks, *paragraphs = re.split(r"\n\s*\n", first["told"].strip("\n"))
+    if asks != first["asks"]:
+        asks, paragraphs = "", [asks, *paragraphs]
     name = first["test"].rpartition("/")[2]
-    sections = [Section([(f"failed: {name}", BOLD), *_indented([first["claim"]], {})], 2)]
-    sections.append(Section(_indented(first["source"], DIM), 1, keep_end=True))
-    sections.append(Section(_indented(first["error"], RED), 3))
-    sections.append(Section(_indented([f"{name} = {text}" for name, text in first["values"].items()], {}), 0))
-    sections.append(Section([*_place(first), *((f"hint: {text}", YELLOW) for text in first["hints"])], 4))
+    sections = [Section([(f"failed: {name}", BOLD), *([(asks, {})] if asks else [])], 2)]
+    for paragraph in paragraphs:
+        is_code = paragraph.startswith("    ")
+        sections.append(Section([(line, DIM if is_code else RED) for line in paragraph.split("\n")], 1 if is_code else 4, keep_end=is_code))
+    of_ours = "modules/" in first["told"]
+    hints: list[Line] = [(f"hint: {text}", YELLOW) for text in first["hints"]]
+    sections.append(Section([*([] if of_ours else _place(begins)), *hints], 4))
     return [section for section in sections if section.lines]
 
 
-def _place(first: dict[str, Any]) -> list[Line]:
-    where = [(f"your code: {first['place']}", BOLD)] if first["place"] else []
-    return [*where, *_indented([first["line"]], {})]
-
-
-def _indented(lines: Sequence[str], style: dict[str, Any]) -> list[Line]:
-    return [(f"  {line}", style) for line in lines if line]
+def _place(begins: str) -> list[Line]:
+    return [(f"your code: {begins}", BOLD)] if begins else []
 
 
 def _why_none(ran: Ran) -> list[Section]:
@@ -130,7 +150,7 @@ def _why_none(ran: Ran) -> list[Section]:
     elif ran.receipt is None and ran.status in (0, 1):
         told = [(f"Python was ended with exit status {ran.status} {where}", RED), ("os._exit() in your code does that, for instance.", {})]
     output = [line for line in ran.output.splitlines() if line.strip()][-_TAIL:]
-    return [section for section in (Section(told, 2), Section(_indented(output, DIM), 3, keep_end=True)) if section.lines]
+    return [section for section in (Section(told, 2), Section([(f"  {line}", DIM) for line in output], 3, keep_end=True)) if section.lines]
 
 
 def _name(number: int) -> str:

@@ -27,7 +27,7 @@ _PAGE_KEYS = "a back to the verdict   q quit"
 _SLOW = "Every run is a new Python here, made ready in advance: a save right after another takes longer."
 
 
-def watch(workspace: Workspace, module: Module) -> int:
+def watch_module(workspace: Workspace, module: Module) -> int:
     """Test a module whenever it is saved, until the student quits. Returns tito's exit status."""
     try:
         with _asked_to_end() as asked, window.opened() as opened:
@@ -96,7 +96,7 @@ class Watch:
         self.run.go()
 
     def _ready(self) -> warm.Run:
-        arguments = [*pytest_args("test", self.module), "-q", "--tb=auto", f"--color={'yes' if render.is_colourful() else 'no'}"]
+        arguments = [*pytest_args("watch", self.module), f"--color={'yes' if render.is_colourful() else 'no'}"]
         return warm.Run(arguments, self.workspace.root, columns=self.window.columns)
 
     def _tell(self) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property, lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, TypeVar
 
 import tinytorch
@@ -15,6 +16,10 @@ from tinytorch._overlay import named_folder
 from tinytorch.errors import ConfigError
 
 TEMPLATES_VARIABLE = "TINYTORCH_TEMPLATES"
+REQUIRED_TESTS = "required_tests.json"
+COURSE_FILE = "course.yml"  # an instructor's course, at the top of the workspaces that are made from it
+EXTRA_FOLDER = "extra"  # in a workspace: the instructor's own modules, as they are handed out
+_LEFT_BEHIND = {"__pycache__", ".pytest_cache", ".ipynb_checkpoints", ".DS_Store", ".git"}
 
 
 class UnknownName(ConfigError):
@@ -23,14 +28,18 @@ class UnknownName(ConfigError):
 
 @dataclass(frozen=True)
 class Module:
-    """One step of the course: a row of the curriculum."""
+    """One step of the course: a row of the curriculum, and what an instructor's `course.yml` says of it."""
 
     number: str  # "05"
     slug: str  # "dataloader"
     title: str  # "DataLoader"
     exports: str  # "tinytorch.core.dataloader"
-    needs: tuple[str, ...]  # numbers
+    needs: tuple[str, ...]  # numbers, in the course's order
     goal: str
+    home: Path | None = None  # the folder of an instructor's own module
+    due: datetime | None = None  # local time
+    points: int | None = None  # what the whole module is worth; None: the sum of its exercises
+    exercise_points: tuple[tuple[str, int], ...] = ()  # of exercises that aren't worth what their cells say
 
     @property
     def folder(self) -> str:
@@ -92,12 +101,17 @@ Part = TypeVar("Part", Module, Milestone)
 
 @dataclass(frozen=True)
 class Course:
-    """A folder of templates: the curriculum, and the files that a workspace is made from."""
+    """The curriculum, in its order, and the files that a workspace is made from.
+
+    The files are those of a folder of templates, and those of an instructor's own modules.
+    """
 
     folder: Path
     version: str
     modules: tuple[Module, ...]
     milestones: tuple[Milestone, ...]
+    title: str | None = None  # the instructor's
+    config: Path | None = None  # the instructor's course.yml
 
     @property
     def parts(self) -> tuple[Module | Milestone, ...]:
@@ -117,7 +131,28 @@ class Course:
 
     def source(self, module: Module) -> Path:
         """The reference source of a module, in percent format; it may not be written yet."""
-        return self.folder / "modules" / module.folder / f"{module.folder}.py"
+        return (module.home or self.folder / "modules" / module.folder) / f"{module.folder}.py"
+
+    def files_of(self, part: Module | Milestone) -> dict[str, Path]:
+        """Path in a workspace to the course's file of that content, of a module or milestone.
+
+        A module's source isn't among them: a workspace gets its stub.
+        """
+        if isinstance(part, Milestone):
+            return _files(self.folder / part.test_folder, part.test_folder)
+        source = self.source(part)
+        beside = _files(source.parent, f"modules/{part.folder}")
+        tests = _files(part.home / "tests" if part.home else self.folder / part.test_folder, part.test_folder)
+        shown = {path: file for path, file in beside.items() if file != source and not (part.home and _is_own(file, part.home))}
+        return shown | tests
+
+    @property
+    def instructors_files(self) -> dict[str, Path]:
+        """Path in a workspace to file, of what tells the workspace which course it is of; none of the installed course."""
+        if self.config is None:
+            return {}
+        own = [_files(module.home, f"{EXTRA_FOLDER}/{module.folder}") for module in self.modules if module.home]
+        return {COURSE_FILE: self.config, **{path: file for files in own for path, file in files.items()}}
 
     def is_written(self, part: Module | Milestone) -> bool:
         """Whether the course has the content of a module or milestone, not only its row in the curriculum."""
@@ -128,14 +163,11 @@ class Course:
     @cached_property
     def required_tests(self) -> dict[str, frozenset[str]]:
         """Marker to the ids of the tests that must pass, relative to the workspace, from the pristine course."""
-        path = self.folder / "required_tests.json"
-        try:
-            tests = json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{path}: {error}. Make it again with: make generate") from error
-        if not isinstance(tests, dict) or not all(map(_is_texts, tests.values())):
-            raise ConfigError(f"{path}: a table of lists of test ids was expected. Make it again with: make generate")
-        return {marker: frozenset(ids) for marker, ids in tests.items()}
+        found = _required_tests(self.folder, "make generate")
+        for module in self.modules:
+            if module.home:
+                found |= _required_tests(module.home, "tito init --config course.yml, with the instructor's course.yml")
+        return found
 
     def required(self, part: Module | Milestone) -> frozenset[str]:
         return self.required_tests.get(part.marker, frozenset())
@@ -147,6 +179,36 @@ class Course:
             part for part in self.parts if part.number not in done or isinstance(part, Milestone)
             if set(part.needs) <= set(done) and not set(part.needs) <= before
         ]
+
+
+def _files(folder: Path, place: str) -> dict[str, Path]:
+    """The files below a folder by their paths below `place`, without what programs leave behind."""
+    return {
+        f"{place}/{path.relative_to(folder).as_posix()}": path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not is_left_behind(path.relative_to(folder))
+    }
+
+
+def is_left_behind(path: PurePath) -> bool:
+    """Whether programs left a file in a course's folder: it belongs to no course."""
+    return not _LEFT_BEHIND.isdisjoint(path.parts)
+
+
+def _is_own(file: Path, home: Path) -> bool:
+    """Whether a file beside an instructor's module isn't for the student's folder of that module."""
+    return file.relative_to(home).parts[0] in ("tests", "module.toml", REQUIRED_TESTS)
+
+
+def _required_tests(folder: Path, remedy: str) -> dict[str, frozenset[str]]:
+    path = folder / REQUIRED_TESTS
+    try:
+        tests = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: {error}. Make it again with: {remedy}") from error
+    if not isinstance(tests, dict) or not all(map(is_texts, tests.values())):
+        raise ConfigError(f"{path}: a table of lists of test ids was expected. Make it again with: {remedy}")
+    return {marker: frozenset(ids) for marker, ids in tests.items()}
 
 
 def _named(name: str, parts: Sequence[Part], kind: str) -> Part:
@@ -171,10 +233,8 @@ def _not_one(name: str, matches: Sequence[str], parts: Sequence[Part], kind: str
     meant = f" Did you mean {near[0]}?" if near else ""
     if not parts:
         return f"There is no {kind} {name!r}. The course has none."
-    return (
-        f"There is no {kind} {name!r}.{meant} {kind.capitalize()}s are {parts[0].number} to {parts[-1].number}; "
-        f"list them with: tito {kind} list"
-    )
+    numbers = as_ranges([part.number for part in parts]).replace("-", " to ")
+    return f"There is no {kind} {name!r}.{meant} {kind.capitalize()}s are {numbers}; list them with: tito {kind} list"
 
 
 def as_ranges(numbers: Collection[str]) -> str:
@@ -214,11 +274,11 @@ def read_course(folder: Path) -> Course:
     Raises: ConfigError with the file and the fault, if `curriculum.toml` is missing or breaks a rule.
     """
     path = folder / "curriculum.toml"
-    text, version = _text(path), _text(folder / "VERSION").strip()
+    text, version = text_of(path), text_of(folder / "VERSION").strip()
     if not version:
         raise ConfigError(f"{folder / 'VERSION'} is empty: a version such as 1.0.0 was expected")
     try:
-        data = _parse_toml(text)
+        data = parse_toml(text)
     except ValueError as error:
         raise ConfigError(f"{path}: {error}") from error
     modules, milestones = _rows(Module, data, path), _rows(Milestone, data, path)
@@ -226,7 +286,7 @@ def read_course(folder: Path) -> Course:
     return Course(folder, version, modules, milestones)
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
     try:
         return path.read_text("utf-8-sig")
     except OSError as error:
@@ -235,7 +295,8 @@ def _text(path: Path) -> str:
         raise ConfigError(f"{path}: {error}") from error
 
 
-def _parse_toml(text: str) -> dict[str, Any]:
+def parse_toml(text: str) -> dict[str, Any]:
+    """The content of a TOML file; raises a ValueError that names the line."""
     import sys
 
     if sys.version_info >= (3, 11):
@@ -254,24 +315,36 @@ def _rows(kind: type[Part], data: dict[str, Any], path: Path) -> tuple[Part, ...
 
 
 def _row(kind: type[Part], row: dict[str, Any], place: str) -> Part:
-    from dataclasses import fields
+    return read_row(kind, row, lambda key: place)
 
-    wanted = {field.name for field in fields(kind)}
-    if wrong := wanted ^ set(row):
-        raise ConfigError(f"{place} has missing or unknown keys: {sorted(wrong)}")
+
+def keys_of(kind: type[Part]) -> list[str]:
+    """The keys of a module's or milestone's row."""
+    from dataclasses import MISSING, fields
+
+    return [field.name for field in fields(kind) if field.default is MISSING]
+
+
+def read_row(kind: type[Part], row: dict[str, Any], place: Callable[[str], str]) -> Part:
+    """A module or milestone from its row; `place` says where a key stands, for messages.
+
+    Raises: ConfigError for a key that is missing, unknown or of another type.
+    """
+    if wrong := sorted(set(keys_of(kind)) ^ set(row)):
+        raise ConfigError(f"{place(wrong[0])} has missing or unknown keys: {wrong}")
     for key, value in row.items():
         if key == "needs":
-            is_right, said = _is_texts(value), 'a list of numbers such as "01"'
+            is_right, said = is_texts(value), 'a list of numbers such as "01"'
         elif key == "year":
             is_right, said = type(value) is int, "a whole number"
         else:
             is_right, said = isinstance(value, str), "a text"
         if not is_right:
-            raise ConfigError(f"{place}: {key} must be {said}, found {value!r}")
+            raise ConfigError(f"{place(key)}: {key} must be {said}, found {value!r}")
     return kind(**{**row, "needs": tuple(row["needs"])})
 
 
-def _is_texts(value: object) -> bool:
+def is_texts(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
@@ -281,8 +354,8 @@ def _check(modules: Sequence[Module], milestones: Sequence[Milestone], path: Pat
     numbers = [module.number for module in modules]
     for parts in (modules, milestones):
         for part in parts:
-            if not re.fullmatch(r"[0-9]{2}", part.number) or not re.fullmatch(r"[a-z][a-z0-9_]*", part.slug):
-                raise ConfigError(f"{path}: {part.number!r} {part.slug!r}: a number has two digits, a slug small letters")
+            if fault := fault_of_names(part):
+                raise ConfigError(f"{path}: {fault}")
             if unknown := sorted(set(part.needs) - set(numbers)):
                 missing = ", ".join(map(repr, unknown))
                 raise ConfigError(f"{path}: {part.label} needs {missing}, which the course doesn't have")
@@ -291,11 +364,25 @@ def _check(modules: Sequence[Module], milestones: Sequence[Milestone], path: Pat
     for position, module in enumerate(modules):
         if late := set(module.needs) - set(numbers[:position]):
             raise ConfigError(f"{path}: {module.label} needs {as_ranges(late)}, which comes no earlier")
-        exports = f"{path}: {module.label} exports to {module.exports!r}"
-        if not re.fullmatch(r"tinytorch(\.[a-z_][a-z0-9_]*)+", module.exports):
-            raise ConfigError(f"{exports}, which is no module below tinytorch")
-        top = Path(tinytorch.__file__).parent / module.exports.split(".")[1]
-        if top.with_suffix(".py").is_file() or (top / "__init__.py").is_file():
-            raise ConfigError(f"{exports}, which is installed and comes first")
-        if any(module.exports == earlier.exports for earlier in modules[:position]):
-            raise ConfigError(f"{exports}, as another module does")
+        if fault := fault_of_exports(module, modules[:position]):
+            raise ConfigError(f"{path}: {fault}")
+
+
+def fault_of_names(part: Module | Milestone) -> str | None:
+    """What is wrong with a number or slug, or None."""
+    if re.fullmatch(r"[0-9]{2}", part.number) and re.fullmatch(r"[a-z][a-z0-9_]*", part.slug):
+        return None
+    return f"{part.number!r} {part.slug!r}: a number has two digits, a slug small letters"
+
+
+def fault_of_exports(module: Module, others: Sequence[Module]) -> str | None:
+    """Why a module can't be exported where it says, or None."""
+    exports = f"{module.label} exports to {module.exports!r}"
+    if not re.fullmatch(r"tinytorch(\.[a-z_][a-z0-9_]*)+", module.exports):
+        return f"{exports}, which is no module below tinytorch"
+    top = Path(tinytorch.__file__).parent / module.exports.split(".")[1]
+    if top.with_suffix(".py").is_file() or (top / "__init__.py").is_file():
+        return f"{exports}, which is installed and comes first"
+    if any(module.exports == other.exports for other in others):
+        return f"{exports}, as another module does"
+    return None

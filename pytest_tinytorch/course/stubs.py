@@ -65,10 +65,25 @@ def stub(text: str, name: str = "the module") -> str:
     """
     lines = text.split("\n")
     for begin, end, exercise in reversed(_solutions(text, name)):
-        indentation = lines[begin][: lines[begin].index("#")]
-        message = json.dumps(f"exercise {exercise.name}: {exercise.task}", ensure_ascii=False)
-        lines[begin : end + 1] = [f"{indentation}raise NotImplementedError({message})"]
+        lines[begin : end + 1] = [_hole(lines[begin], exercise)]
     return "\n".join(lines)
+
+
+def emptied(text: str, name: str = "the module") -> str:
+    """A module's script that tells no solution and of which `stub` makes the same stub: each is a NotImplementedError.
+
+    Raises: ConfigError as `stub` does.
+    """
+    lines = text.split("\n")
+    for begin, end, exercise in reversed(_solutions(text, name)):
+        lines[begin + 1 : end] = [_hole(lines[begin], exercise)]
+    return "\n".join(lines)
+
+
+def _hole(marker: str, exercise: Exercise) -> str:
+    """The line of a stub in place of a solution, indented as the marker above it."""
+    message = json.dumps(f"exercise {exercise.name}: {exercise.task}", ensure_ascii=False)
+    return f"{marker[: marker.index('#')]}raise NotImplementedError({message})"
 
 
 def solution(text: str, name: str = "the module") -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -82,13 +83,37 @@ def back_up_working_copy(workspace: Workspace, module: Module) -> list[Path]:
     return back_up(workspace, module, [(path.suffix, path.read_bytes()) for path in workspace.existing_forms(module)])
 
 
-def prune(workspace: Workspace, module: Module) -> list[Path]:
-    """Delete the backups of a module beyond the newest ten that are older than thirty days; returns them."""
+def stale(workspace: Workspace, module: Module | None = None) -> list[Path]:
+    """The backups of a module, or of each, that may go: beyond its newest ten, and older than thirty days."""
     oldest = datetime.now() - KEPT_AGE
-    stale = [backup.path for backup in backups_of(workspace, module)[KEPT_PER_MODULE:] if backup.made < oldest]
-    for path in stale:
-        path.unlink(missing_ok=True)
-    return stale
+    newer: Counter[str] = Counter()  # of the same module
+    found = []
+    for backup in backups_of(workspace, module):
+        if newer[backup.folder] >= KEPT_PER_MODULE and backup.made < oldest:
+            found.append(backup.path)
+        newer[backup.folder] += 1
+    return found
+
+
+def prune(workspace: Workspace, module: Module) -> list[Path]:
+    """Delete the backups of a module that may go; returns them."""
+    return delete(workspace, stale(workspace, module))
+
+
+def delete(workspace: Workspace, paths: Iterable[Path]) -> list[Path]:
+    """Delete backups, of modules or of the whole state; returns those that were there.
+
+    A folder gets the name of an unfinished one first: a kill on the way leaves no half of a backup.
+    """
+    there = [path for path in paths if path.exists()]
+    with workspace.store.locked():
+        for path in there:
+            with workspace.store.writing(str(path)):
+                if path.is_dir():
+                    shutil.rmtree(path.rename(_unfinished_name(path)))
+                else:
+                    path.unlink(missing_ok=True)
+    return there
 
 
 def whole_backups(workspace: Workspace) -> list[Path]:
@@ -100,8 +125,8 @@ def whole_backups(workspace: Workspace) -> list[Path]:
 def back_up_state(workspace: Workspace) -> Path:
     """Copy the whole of `.tito/` to `.tito_backup_YYYYMMDD/.tito/` beside it, and keep the newest five such copies."""
     with workspace.store.locked():
-        for unfinished in workspace.root.glob(f".tito_backup_*{files.TEMPORARY_SUFFIX}"):  # a killed process left it
-            shutil.rmtree(unfinished)
+        for left in unfinished(workspace):
+            shutil.rmtree(left)
         today = datetime.now()
         day = f".tito_backup_{today:%Y%m%d}"
         # not the day's first name again after it was deleted: backups are sorted by their names
@@ -111,18 +136,38 @@ def back_up_state(workspace: Workspace) -> Path:
         while target.exists():
             extra += 1
             target = workspace.root / f".tito_backup_{today:{_STAMP}}_{extra}"
-        unfinished = target.with_name(f"{target.name}{files.TEMPORARY_SUFFIX}")
+        growing = _unfinished_name(target)
         try:
-            shutil.copytree(workspace.tito, unfinished / ".tito", ignore=_not_state)
-            unfinished.rename(target)
+            shutil.copytree(workspace.tito, growing / ".tito", ignore=_not_state)
+            growing.rename(target)
         except OSError as error:
-            shutil.rmtree(unfinished, ignore_errors=True)
+            shutil.rmtree(growing, ignore_errors=True)
             raise StateError(f"The state can't be backed up to {target}: {error}. Nothing was changed.") from error
-        others = [path for path in whole_backups(workspace) if path != target]  # also if the clock ran backwards
-        for stale in others[KEPT_WHOLE - 1 :]:
-            shutil.rmtree(stale)
+        delete(workspace, stale_whole(workspace, sparing=target))
     return target
 
 
+def stale_whole(workspace: Workspace, sparing: Path | None = None) -> list[Path]:
+    """The backups of the whole state beyond the newest five; `sparing` is one of the five, also if the clock ran backwards."""
+    others = [path for path in whole_backups(workspace) if path != sparing]
+    return others[KEPT_WHOLE - (sparing is not None) :]
+
+
+def unfinished(workspace: Workspace) -> list[Path]:
+    """What killed processes left of backups of the whole state. Whoever makes or deletes one holds the lock."""
+    return sorted(workspace.root.glob(f".tito_backup_*{files.TEMPORARY_SUFFIX}"))
+
+
+def _unfinished_name(path: Path) -> Path:
+    return path.with_name(f"{path.name}{files.TEMPORARY_SUFFIX}")
+
+
+def size(path: Path) -> int:
+    """The bytes of a backup: a file, or all files of a folder."""
+    found = path.rglob("*") if path.is_dir() else (path,)
+    return sum(file.stat().st_size for file in found if file.is_file())
+
+
 def _not_state(folder: str, names: list[str]) -> list[str]:
-    return [name for name in names if name == "lock" or name.endswith(files.TEMPORARY_SUFFIX) or name.startswith(".tito")]
+    """Locks, unfinished files, and changes under way or to be taken back: they belong to the state of that moment."""
+    return [name for name in names if name in ("lock", "transaction", "undo") or name.endswith(files.TEMPORARY_SUFFIX) or name.startswith(".tito")]

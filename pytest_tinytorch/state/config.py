@@ -2,11 +2,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_tinytorch.course.curriculum import UnknownName
+from pytest_tinytorch.state import transaction
 from pytest_tinytorch.state.store import State, Store, line_of
+from pytest_tinytorch.workspace.layout import Workspace
 from tinytorch.errors import ConfigError
 
 FILE = "config.json"
@@ -19,9 +20,19 @@ class Preference:
     name: str
     values: tuple[str, ...]  # the first is the default
     help: str
+    other: str = ""  # what else may be chosen, in words
+
+    @property
+    def choices(self) -> str:
+        return ", ".join([*self.values, *([self.other] if self.other else [])])
 
 
-PREFERENCES = (Preference("logo_theme", ("standard", "minimal", "none"), "the logo above `tito status` on a terminal"),)
+PREFERENCES = (
+    Preference("logo_theme", ("standard", "minimal", "none"), "the logo above `tito status` on a terminal"),
+    Preference(
+        "editor", ("none", "editor", "jupyter", "vscode"), "what `tito module start` opens a module with", other="a command line"
+    ),
+)
 
 
 def preference(name: str) -> Preference:
@@ -45,31 +56,29 @@ def chosen(store: Store, name: str) -> str:
     """
     known = preference(name)
     value = store.read(FILE).get(name, known.values[0])
-    if value not in known.values:
+    if value not in known.values and not known.other:
         line = line_of((store.tito / FILE).read_text("utf-8"), name)
         raise ConfigError(
-            f"{store.tito / FILE}:{line}: {name} is {value!r}, and {_choices(known.values)} was expected. "
+            f"{store.tito / FILE}:{line}: {name} is {value!r}, and one of {known.choices} was expected. "
             f"Choose one with: tito config set {name} {known.values[0]}"
         )
     return str(value)
 
 
-def choose(store: Store, name: str, value: str) -> None:
+def choose(workspace: Workspace, name: str, value: str) -> None:
     """Choose a value for a key.
 
-    Raises: ConfigError if there is no such value.
+    Raises: UnknownName if there is no such value.
     """
     known = preference(name)
-    if value not in known.values:
+    if fault := _fault(known, value):
         near = difflib.get_close_matches(value, known.values, n=1)
-        raise UnknownName(
-            f"{name} can't be {value!r}: {_choices(known.values)} was expected.{f' Did you mean {near[0]}?' if near else ''}"
-        )
+        raise UnknownName(f"{name} can't be {value!r}: {fault}{f' Did you mean {near[0]}?' if near else ''}")
 
     def change(config: State) -> None:
         config[name] = value
 
-    store.update(FILE, change)
+    transaction.change_state(workspace, FILE, change, command=f"tito config set {name} {value}")
 
 
 def oddities(store: Store) -> list[str]:
@@ -78,5 +87,14 @@ def oddities(store: Store) -> list[str]:
     return [f"{FILE}: unknown key {key!r}.{nearest(key)}" for key in store.read(FILE) if key not in known]
 
 
-def _choices(values: Sequence[str]) -> str:
-    return f"one of {', '.join(values)}"
+def _fault(known: Preference, value: str) -> str:
+    """Why a value can't be chosen, or nothing."""
+    if known.name == "editor" and value != known.values[0]:
+        from pytest_tinytorch import editors
+
+        try:
+            editors.find(value)
+        except ConfigError as error:
+            return str(error)
+        return ""
+    return "" if value in known.values else f"one of {known.choices} was expected."

@@ -1,13 +1,11 @@
 """What the student started from, and what differs from it now."""
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePath
 
-from pytest_tinytorch.course.curriculum import Milestone, Module
+from pytest_tinytorch.course.curriculum import Milestone, Module, is_left_behind
 from pytest_tinytorch.workspace.layout import Workspace
 from tinytorch import files
-
-_NOT_TESTS = ("__pycache__", ".pytest_cache")
 
 
 def missing_tests(workspace: Workspace) -> dict[str, Path]:
@@ -15,14 +13,22 @@ def missing_tests(workspace: Workspace) -> dict[str, Path]:
 
     That is the pristine copy, or the installed course if there is none.
     """
-    found = {}
-    for source in (workspace.course.folder, workspace.pristine):
-        for part in workspace.course.parts:
-            for path in (source / part.test_folder).rglob("*"):
-                relative = path.relative_to(source)
-                if path.is_file() and not set(relative.parts) & set(_NOT_TESTS) and not (workspace.root / relative).exists():
-                    found[relative.as_posix()] = path
-    return dict(sorted(found.items()))
+    known = {path: file for part in workspace.course.parts for path, file in workspace.course.files_of(part).items()}
+    for path in workspace.pristine.rglob("*"):
+        if path.is_file():
+            known[path.relative_to(workspace.pristine).as_posix()] = path
+    folders = tuple(f"{part.test_folder}/" for part in workspace.course.parts)
+    return {
+        path: file for path, file in sorted(known.items())
+        if path.startswith(folders) and not is_left_behind(PurePath(path)) and not (workspace.root / path).exists()
+    }
+
+
+def missing_options(workspace: Workspace) -> dict[str, Path]:
+    """The workspace's `pyproject.toml`, if it is missing, and where it can be copied from."""
+    name = "pyproject.toml"
+    sources = (workspace.pristine / name, workspace.course.folder / "workspace" / name)
+    return {} if (workspace.root / name).exists() else {name: next(path for path in sources if path.is_file())}
 
 
 def differing(workspace: Workspace, part: Module | Milestone) -> list[str]:
@@ -38,16 +44,21 @@ def differing(workspace: Workspace, part: Module | Milestone) -> list[str]:
     }
     above = [workspace.root / folder / "conftest.py" for folder in (".", "tests", "milestones")]
     folder = workspace.root / part.test_folder
-    beside = [path for path in folder.rglob("*.py") if not set(path.relative_to(folder).parts) & set(_NOT_TESTS)]
+    beside = [path for path in folder.rglob("*.py") if not is_left_behind(path.relative_to(folder))]
     here = {
         workspace.relative(path): path.read_bytes()
         for path in (*(workspace.root / path for path in known), *beside, *above)
         if path.is_file()
     }
-    return sorted(path for path in known.keys() | here.keys() if not _is(known.get(path), here.get(path)))
+    return sorted(path for path in known.keys() | here.keys() if not is_same(known.get(path), here.get(path)))
 
 
-def _is(known: str | None, data: bytes | None) -> bool:
+def is_same_content(one: bytes, other: bytes) -> bool:
+    """Whether two files say the same, whichever newlines git gave them."""
+    return one == other or one.replace(b"\r\n", b"\n") == other.replace(b"\r\n", b"\n")
+
+
+def is_same(known: str | None, data: bytes | None) -> bool:
     """Whether content has a hash, also if git gave it Windows' newlines; no content is what no hash stands for."""
     if data is None or known is None:
         return data is None and known is None

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from pytest_tinytorch.course.curriculum import Milestone, Module
+from pytest_tinytorch.state import transaction
 from pytest_tinytorch.state.store import State, Store, as_local, is_date, now
 from pytest_tinytorch.workspace.layout import Workspace
 
@@ -37,32 +38,47 @@ def missing_needs(part: Module | Milestone, done: Collection[str]) -> list[str]:
 
 def record_result(store: Store, module: Module, failed: Sequence[str], code_hash: str) -> None:
     """Write down a run in which every required test ran. It takes no completion away."""
-    result = {
+    store.update(PROGRESS, lambda progress: enter_result(progress, module, failed, code_hash))
+
+
+def enter_result(progress: State, module: Module, failed: Sequence[str], code_hash: str) -> None:
+    progress.setdefault("results", {})[module.key] = {
         "outcome": "failed" if failed else "passed",
         "at": now(),
         "failed": list(failed),
         "code": code_hash,  # `tito export` exports what passed, and nothing else
     }
 
-    def change(progress: State) -> None:
-        progress.setdefault("results", {})[module.key] = result
 
-    store.update(PROGRESS, change)
-
-
-def record_completion(
-    store: Store, module: Module, *, tests_modified: Sequence[str] = (), forced: Iterable[str] = ()
+def mark_complete(
+    progress: State, module: Module, *, tests_modified: Sequence[str] = (), forced: Sequence[str] = ()
 ) -> None:
-    """Write down that a module is complete. The date of the first completion stays."""
-    forced = list(forced)
+    """Enter that a module is complete. The date of the first completion stays."""
+    if int(module.number) not in progress["completed_modules"]:
+        progress["completed_modules"] = sorted([*progress["completed_modules"], int(module.number)])
+    progress["completion_dates"].setdefault(module.key, now())
+    _set(progress, "tests_modified", module.key, list(tests_modified))
+    _set(progress, "forced", module.key, list(forced))
+    _set(progress, "reset", module.key, None)
+    _set(progress, "outdated", module.key, None)
+
+
+def mark_outdated(progress: State, module: Module, version: str) -> None:
+    """Enter that a complete module's export lacks what the course's `version` changed; completing it again clears this."""
+    _set(progress, "outdated", module.key, version)
+
+
+def hints_shown(store: Store, module: Module, test: str) -> int:
+    """How many hints for a test have been shown."""
+    shown: int = store.read(PROGRESS).get("hints", {}).get(module.key, {}).get(test, 0)
+    return shown
+
+
+def record_hints(store: Store, module: Module, test: str, shown: int) -> None:
+    """Write down how many hints for a test have been shown. Passing the test doesn't change it; a reset clears it."""
 
     def change(progress: State) -> None:
-        if int(module.number) not in progress["completed_modules"]:
-            progress["completed_modules"] = sorted([*progress["completed_modules"], int(module.number)])
-        progress["completion_dates"].setdefault(module.key, now())
-        _set(progress, "tests_modified", module.key, list(tests_modified))
-        _set(progress, "forced", module.key, forced)
-        _set(progress, "reset", module.key, None)
+        progress.setdefault("hints", {}).setdefault(module.key, {})[test] = shown
 
     store.update(PROGRESS, change)
 
@@ -71,15 +87,15 @@ def clear(progress: State, module: Module, *, exported: bool) -> None:
     """Forget what is known of a module; if it has an export, remember that it is of a module that was reset."""
     number = int(module.number)
     progress["completed_modules"] = [n for n in progress["completed_modules"] if n != number]
-    for table in ("completion_dates", "results", "tests_modified", "forced"):
+    for table in ("completion_dates", "results", "tests_modified", "forced", "outdated", "hints"):
         _set(progress, table, module.key, None)
     _set(progress, "reset", module.key, now() if exported else None)
 
 
 def clear_all(progress: State, milestones: State, exported: Iterable[Module]) -> None:
-    """Forget every completion, result, achievement and attempt; the modules `exported` count as reset."""
+    """Forget every completion, result, hint, achievement and attempt; the modules `exported` count as reset."""
     progress |= {"completed_modules": [], "completion_dates": {}}
-    for table in ("results", "tests_modified", "forced", "reset"):
+    for table in ("results", "tests_modified", "forced", "reset", "outdated", "hints"):
         progress.pop(table, None)
     for module in exported:
         _set(progress, "reset", module.key, now())
@@ -98,7 +114,7 @@ def record_attempt(store: Store, milestone: Milestone) -> int:
     return attempts[milestone.number]
 
 
-def record_achievement(store: Store, milestone: Milestone) -> None:
+def record_achievement(workspace: Workspace, milestone: Milestone) -> None:
     """Write down that a milestone is achieved. The first date stays."""
 
     def change(milestones: State) -> None:
@@ -106,7 +122,7 @@ def record_achievement(store: Store, milestone: Milestone) -> None:
             milestones["completed_milestones"] = sorted([*milestones["completed_milestones"], milestone.number])
         milestones["completion_dates"].setdefault(milestone.number, now())
 
-    store.update(MILESTONES, change)
+    transaction.change_state(workspace, MILESTONES, change, command=f"pytest -m {milestone.marker} --tito-complete")
 
 
 def oddities(workspace: Workspace) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pytest_tinytorch.state import transaction
+from pytest_tinytorch.state.pristine import is_same_content
 from pytest_tinytorch.state.store import STATE_FILES, State, Store, empty
 from pytest_tinytorch.workspace.layout import Workspace
 from tinytorch import files
@@ -86,32 +87,26 @@ def _recreate(workspace: Workspace) -> list[str]:
 def known_versions(workspace: Workspace) -> State:
     """A `version.json` made by comparing the workspace's files with the installed course.
 
-    A file that the course knows is at its version. One that it doesn't know counts as modified: its version is
-    unknown, and no pristine copy is kept of it.
+    A file that is what a version of the course had is at that version. One that is in none counts as modified: its
+    version is unknown, and no pristine copy is kept of it, so that a merge has nothing to start from.
     """
+    from pytest_tinytorch.update.releases import known_version
     from pytest_tinytorch.workspace import create
 
-    contents = course_files_here(workspace)
+    contents = create.files_here(workspace)
     state = create.versions(workspace.course, contents)
     for path, entry in state["files"].items():
-        here = workspace.root / path
-        if here.is_file() and here.read_bytes() == contents[path]:
-            with workspace.store.writing(path):
-                files.write_atomic(workspace.pristine / path, contents[path])
-        else:
+        here = transaction.content(workspace.root / path)
+        version = None
+        if here is not None:
+            same = is_same_content(contents[path], here)
+            version = workspace.course.version if same else known_version(workspace.course, path, here)
+        if here is None or version is None:
             entry |= {"version": "unknown", "modified_by_student": True}
+            continue
+        entry |= {"version": version, "sha256": files.sha256(here)}
+        with workspace.store.writing(path):
+            files.write_atomic(workspace.pristine / path, here)
     return state
 
 
-def course_files_here(workspace: Workspace) -> dict[str, bytes]:
-    """The course's files in the formats that this workspace's working copies have."""
-    from pytest_tinytorch.workspace import create
-
-    as_py = any(path.suffix == ".py" for module in workspace.course.modules for path in workspace.existing_forms(module))
-    contents = create.course_files(workspace.course, "py" if as_py else "ipynb")
-    for module in workspace.course.modules:
-        for path in workspace.existing_forms(module):
-            relative = workspace.relative(path)
-            if relative not in contents and workspace.course.is_written(module):
-                contents[relative] = create.stub_file(workspace.course, module, path.suffix[1:])
-    return contents

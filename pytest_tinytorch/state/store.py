@@ -71,7 +71,7 @@ def _is_table(value: object) -> bool:
 
 
 _RULES: dict[str, dict[str, tuple[Callable[[object], bool], str]]] = {
-    "config.json": {"logo_theme": (_is_text, "a text")},
+    "config.json": {"logo_theme": (_is_text, "a text"), "editor": (_is_text, "a text")},
     "progress.json": {
         "version": (_is_text, "a text"),
         "completed_modules": (_list_of(_is_number), "a list of module numbers"),
@@ -80,6 +80,8 @@ _RULES: dict[str, dict[str, tuple[Callable[[object], bool], str]]] = {
         "tests_modified": (_table_of(_list_of(_is_text)), "a table of lists of paths by module number"),
         "forced": (_table_of(_list_of(_is_text)), "a table of lists of module numbers by module number"),
         "reset": (_table_of(is_date), "a table of dates by module number"),
+        "outdated": (_table_of(_is_text), "a table of the course's versions by module number"),
+        "hints": (_table_of(_table_of(_is_number)), "a table of counts by test, by module number"),
     },
     "milestones.json": {
         "version": (_is_text, "a text"),
@@ -227,9 +229,10 @@ def _fault(name: str, data: bytes) -> str | None:
     for key, (is_right, wanted) in _RULES[name].items():
         if key in state and not is_right(state[key]):
             return f"line {line_of(text, key)}: {key!r} must be {wanted}"
-    version = state["version"] if "version" in _RULES[name] else _FORMAT
+    key = "workspace_version" if name == "version.json" else "version"
+    version = state[key] if key in _RULES[name] else _FORMAT
     if version.partition(".")[0] != _FORMAT.partition(".")[0]:
-        return f"line {line_of(text, 'version')}: format {version}, made by a newer TinyTorch; upgrade with pip"
+        return f"line {line_of(text, key)}: format {version}, made by a newer TinyTorch; upgrade with pip"
     return None
 
 

@@ -47,7 +47,8 @@ def convert_module(workspace: Workspace, module: Module, to: str) -> Conversion:
         contents: dict[str, bytes | None] = {workspace.relative(target): data}
         for form in others:
             contents[workspace.relative(form)] = None
-        transaction.replace(workspace, contents | _with_pristine(workspace, target, others))
+        contents |= _with_pristine(workspace, target, others)
+        transaction.replace(workspace, contents, command=f"tito module convert {module.number} --to {to}")
     return Conversion(target, others, dropped, saved)
 
 

@@ -5,11 +5,12 @@ if a file in the way has other content, and a run that was killed is finished by
 """
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
 from pytest_tinytorch.course import stubs
-from pytest_tinytorch.course.curriculum import Course, Module
+from pytest_tinytorch.course.curriculum import COURSE_FILE, Course, Milestone, Module
 from pytest_tinytorch.state.store import STATE_FILES, State, empty, utc_now
 from pytest_tinytorch.workspace import convert
 from pytest_tinytorch.workspace.layout import FORMATS, Workspace
@@ -17,7 +18,6 @@ from tinytorch import _overlay, files
 from tinytorch.errors import ConfigError, WorkspaceError
 
 LAYOUT_VERSION = "1.0"
-_LEFT_OUT = ("__pycache__", ".pytest_cache", ".ipynb_checkpoints")
 
 
 def course_files(course: Course, format: str) -> dict[str, bytes]:
@@ -29,14 +29,36 @@ def course_files(course: Course, format: str) -> dict[str, bytes]:
         found = {path: (course.folder / "workspace" / source).read_bytes() for path, source in sources.items()}
     except OSError as error:
         raise ConfigError(f"{course.folder} is no course: {error.strerror} ({error.filename})") from error
+    if course.config:
+        found = {path: file.read_bytes() for path, file in course.instructors_files.items()} | found  # first: see create
+        found[f"tinytorch/{_overlay.COURSE_TABLE}"] = overlay_table(course)
     for module in course.modules:
         if course.is_written(module):
-            found |= _folder(course.folder, course.source(module).parent, leave_out=course.source(module))
+            found |= _contents(course, module)
             found[f"modules/{module.folder}/{module.folder}.{format}"] = stub_file(course, module, format)
-            found |= _folder(course.folder, course.folder / module.test_folder)
     for milestone in course.milestones:
-        found |= _folder(course.folder, course.folder / milestone.test_folder)
+        found |= _contents(course, milestone)
     return found
+
+
+def files_here(workspace: Workspace) -> dict[str, bytes]:
+    """The course's files in the forms that this workspace's working copies have."""
+    course = workspace.course
+    suffixes = [path.suffix for module in course.modules for path in workspace.existing_forms(module)]
+    usual = suffixes[0][1:] if suffixes else FORMATS[0]
+    contents = course_files(course, usual)
+    for module in course.modules:
+        here = [workspace.relative(path) for path in workspace.existing_forms(module)]
+        if here and course.is_written(module):
+            del contents[f"modules/{module.folder}/{module.folder}.{usual}"]
+            contents |= {path: stub_file(course, module, path.rpartition(".")[2]) for path in here}
+    return contents
+
+
+def overlay_table(course: Course) -> bytes:
+    """What the overlay, which reads no YAML, knows of an instructor's course: which module exports what."""
+    table = {module.exports: [module.number, module.title] for module in course.modules}
+    return (json.dumps(table, indent=1, ensure_ascii=False) + "\n").encode("utf-8")
 
 
 def stub_file(course: Course, module: Module, format: str) -> bytes:
@@ -45,12 +67,8 @@ def stub_file(course: Course, module: Module, format: str) -> bytes:
     return (text if format == "py" else convert.to_notebook(text)).encode("utf-8")
 
 
-def _folder(course: Path, folder: Path, leave_out: Path | None = None) -> dict[str, bytes]:
-    return {
-        path.relative_to(course).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path != leave_out and not set(path.parts) & set(_LEFT_OUT)
-    }
+def _contents(course: Course, part: Module | Milestone) -> dict[str, bytes]:
+    return {path: file.read_bytes() for path, file in course.files_of(part).items()}
 
 
 def create(root: Path, course: Course, *, format: str = "ipynb") -> Workspace:
@@ -67,6 +85,8 @@ def create(root: Path, course: Course, *, format: str = "ipynb") -> Workspace:
             f"{root} lies inside the workspace {outer}, and commands would not know which of the two you mean. "
             "Choose a folder outside of it."
         )
+    if course.config and _overlay.is_workspace(root) and not (root / COURSE_FILE).exists():
+        raise WorkspaceError(f"{root} is a workspace of the whole course already. Nothing was changed. Choose another folder.")
     workspace = Workspace(root, course)
     contents = course_files(course, format)
     in_the_way = [path for path, data in contents.items() if not _is_free(root / path, data)]

@@ -3,8 +3,10 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
+from pytest_tinytorch.state import transaction
 from pytest_tinytorch.workspace import notebooks
 from pytest_tinytorch.workspace.layout import WorkingCopy, Workspace
 from tinytorch import files
@@ -103,17 +105,17 @@ def _body(data: bytes) -> bytes:
     return data.partition(_HEADER_END.encode())[2]
 
 
-def write_export(workspace: Workspace, copy: WorkingCopy, *, passed: bool = True) -> Path:
-    """Put a working copy's code into the student's package. An export that is the same already isn't touched."""
+def write_export(
+    workspace: Workspace, copy: WorkingCopy, *, passed: bool = True, command: str = "", beside: Mapping[str, bytes] | None = None
+) -> Path:
+    """Put a working copy's code into the student's package, and `beside` it what is recorded of it, as one step.
+
+    `beside` maps paths in the workspace to contents; `command` is what `tito undo` calls the change.
+
+    Raises: ExportError as `export_text` does, StateError if a file can't be written.
+    """
     path = workspace.export(copy.module)
     data = export_text(workspace, copy, passed=passed).encode("utf-8")
-    try:
-        if not path.is_file() or path.read_bytes() != data:
-            files.write_atomic(path, data)
-    except OSError as error:
-        raise ExportError(
-            f"{path} can't be written: {error.strerror or error}. Your package is unchanged and nothing was recorded. "
-            "Make room or give yourself the right to write there, then complete the module again."
-        ) from error
+    transaction.replace(workspace, {workspace.relative(path): data} | dict(beside or {}), command=command)
     return path
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_tinytorch.course import curriculum
-from pytest_tinytorch.course.curriculum import Course, Module
+from pytest_tinytorch.course.curriculum import COURSE_FILE, EXTRA_FOLDER, Course, Module
 from pytest_tinytorch.state.store import Store
 from tinytorch import _overlay
-from tinytorch.errors import ExportError, WorkspaceError
+from tinytorch.errors import ConfigError, ExportError, WorkspaceError
 
 if TYPE_CHECKING:
     from pytest_tinytorch.workspace.notebooks import Cell
@@ -143,7 +143,28 @@ def find(start: Path | None = None, *, named: str | None = None) -> Workspace | 
         )
     if not _overlay.is_workspace(root):
         raise WorkspaceError(f"{root} is no workspace: it has no .tito folder. Make one with: tito init {root}")
-    return Workspace(root.resolve(), curriculum.load())
+    return Workspace(root.resolve(), _course_of(root.resolve()))
+
+
+def _course_of(root: Path) -> Course:
+    """The course of this installation, as the workspace's `course.yml` changes it."""
+    course, config, kept = curriculum.load(), root / COURSE_FILE, root / ".tito" / "pristine"
+    try:
+        is_kept = (kept / COURSE_FILE).is_file()
+    except PermissionError:  # whoever reads the state tells it
+        is_kept = False
+    if not config.is_file() and not is_kept:
+        return course
+    from pytest_tinytorch.course import custom
+
+    try:
+        return custom.read(config, course)
+    except ConfigError as error:
+        if not is_kept:
+            raise
+        names = (COURSE_FILE, *([EXTRA_FOLDER] if (kept / EXTRA_FOLDER).is_dir() else []))
+        sources = " ".join(f".tito/pristine/{name}" for name in names)
+        raise ConfigError(f"{error}\nThe course as you got it is kept; bring it back, in {root}, with: cp -r {sources} .") from error
 
 
 def current() -> Workspace:

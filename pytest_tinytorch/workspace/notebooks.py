@@ -16,6 +16,7 @@ from pytest_tinytorch.workspace import commands, markers, percent
 from tinytorch.errors import ExportError, WorkspaceError
 
 KINDS = ("code", "markdown", "raw")
+CONFLICT = "conflict"  # metadata of a cell that shows what an update could not put together
 _ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _CONFLICT = re.compile(r"^(?:<<<<<<<|>>>>>>>)", re.MULTILINE)
 _RESTORE = "Bring a working copy back with `tito backup restore NN`, or start the module again with `tito module reset NN`."
@@ -36,6 +37,12 @@ class Cell:
     def exercise(self) -> str | None:
         name = self.metadata.get("exercise")
         return name if self.kind == "code" and isinstance(name, str) and name else None
+
+    @property
+    def conflict(self) -> str | None:
+        """What both the course and the student changed, of a cell that an update put there to tell."""
+        title = self.metadata.get(CONFLICT)
+        return title if isinstance(title, str) else None
 
     @property
     def is_exported(self) -> bool:

@@ -7,6 +7,8 @@ percent script are blank lines, and the cells of a notebook are compiled one by 
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable
@@ -22,8 +24,14 @@ Piece = tuple[str, int, int]  # the name that tracebacks show, first line, line 
 
 
 def make_folder() -> Path:
-    """An empty staging folder of this session; whoever makes it removes it."""
-    return Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
+    """An empty staging folder of this session, named after its process; whoever makes it removes it."""
+    return Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-")).resolve()
+
+
+def process_of(folder: Path) -> int | None:
+    """The process whose session made a staging folder, or None if the name is nobody's."""
+    match = re.fullmatch(rf"{PREFIX}(\d+)-\w+", folder.name)
+    return int(match[1]) if match else None
 
 
 def remove_folder(folder: Path) -> None:

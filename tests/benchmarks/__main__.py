@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from pytest_tinytorch.course.curriculum import Course, load
-from pytest_tinytorch.state.progress import record_completion
+from pytest_tinytorch.state import progress
 from pytest_tinytorch.workspace.convert import to_notebook
 from pytest_tinytorch.workspace.create import create
 from pytest_tinytorch.workspace.export import write_export
@@ -60,7 +60,7 @@ def solved_workspace(folder: Path, format: str) -> Workspace:
     path = workspace.existing_forms(module)[0]
     path.write_text(source if format == "py" else to_notebook(source), "utf-8")
     write_export(workspace, workspace.working_copy(module))
-    record_completion(workspace.store, module)
+    workspace.store.update("progress.json", lambda state: progress.mark_complete(state, module))
     return workspace
 
 

@@ -11,21 +11,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-# makes the pseudo-terminal the one that controls the process, so that Ctrl-C on it is an interrupt, then becomes tito
-_BECOME_TITO = """
+# makes the pseudo-terminal the one that controls the process, so that Ctrl-C on it is an interrupt, then becomes the program
+_BECOME = """
 import fcntl, os, signal, sys, termios
 signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background job is started with SIGINT ignored
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-os.execv(sys.executable, [sys.executable, "-m", "tito", *sys.argv[1:]])
+os.execvp(sys.argv[1], sys.argv[1:])
 """
 CTRL_C, CTRL_D = "\x03", "\x04"
+TITO = (sys.executable, "-m", "tito")
 _LIMIT = 60  # seconds without output before a test gives up
 
 
 class Terminal:
-    """Runs `tito` in a window of some columns."""
+    """Runs `tito`, or another program, in a window of some columns."""
 
-    def __init__(self, arguments: Sequence[str], *, cwd: Path, environment: Mapping[str, str], columns: int = 100) -> None:
+    def __init__(
+        self, arguments: Sequence[str], *, cwd: Path, environment: Mapping[str, str], columns: int = 100, program: Sequence[str] = TITO
+    ) -> None:
         import fcntl
         import pty
         import termios
@@ -34,7 +37,7 @@ class Terminal:
         fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
         known = {name: value for name, value in environment.items() if name not in ("COLUMNS", "LINES")}
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _BECOME_TITO, *arguments], cwd=cwd, env=known | {"TERM": "xterm-256color"},
+            [sys.executable, "-c", _BECOME, *program, *arguments], cwd=cwd, env=known | {"TERM": "xterm-256color"},
             stdin=inside, stdout=inside, stderr=inside, start_new_session=True,
         )
         os.close(inside)

@@ -1,4 +1,4 @@
-"""`tito backup list|diff|restore`."""
+"""`tito backup list|diff|restore|prune`."""
 from __future__ import annotations
 
 import json
@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Tito
+from tests.cli.terminal import Terminal
+from tests.cli.test_manners import on_a_terminal
 from tests.plugin.conftest import Student
 
 
@@ -36,6 +38,16 @@ def test_list_shows_the_newest_first(saved: Student, tito: Tito):
         ".tito/backups/01_tensor_20251116_143000.py", ".tito/backups/01_tensor_20251115_180000.py",
     ]
     assert data["backups"][0]["made"] == "2025-11-16T14:30:00" and data["whole_state"] == []
+    assert [entry["size"] for entry in data["backups"]] == [13, 13]
+
+
+def test_list_shows_the_size_of_whole_backups(saved: Student, tito: Tito):
+    folder = saved.root / ".tito_backup_20251116" / ".tito"
+    (folder / "backups").mkdir()
+    for path in (folder / "progress.json", folder / "backups" / "x.py"):
+        path.write_bytes(b"x" * 1024)
+    assert tito("backup", "list").out.splitlines()[-1].split() == [".tito_backup_20251116", "whole", "state", "2.0", "KB"]
+    assert json.loads(tito("backup", "list", "--json").out)["whole_state"] == [{"path": ".tito_backup_20251116", "size": 2048}]
 
 
 def test_list_without_backups(student: Student, tito: Tito):
@@ -91,3 +103,66 @@ def test_a_wrong_name_gets_a_suggestion_and_changes_nothing(saved: Student, tito
 def test_without_backups_there_is_nothing_to_restore(student: Student, tito: Tito, command: str):
     answer = tito("backup", command, "01")
     assert answer.status == 1 and "no backups yet" in answer.err
+
+
+# --- prune -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def full(saved: Student) -> tuple[Student, set[str]]:
+    """Backups enough that some may go, which are named."""
+    folder = saved.root / ".tito" / "backups"
+    for day in range(1, 13):  # with the two of `saved`, fourteen of module 01
+        (folder / f"01_tensor_202001{day:02}_120000.py").write_text("x" * 1024, "utf-8")
+    for day in range(1, 7):  # with the one of `saved`, seven of the whole state
+        (saved.root / f".tito_backup_2020010{day}" / ".tito").mkdir(parents=True)
+    modules = {f".tito/backups/01_tensor_202001{day:02}_120000.py" for day in range(1, 5)}
+    return saved, modules | {".tito_backup_20200101", ".tito_backup_20200102"}
+
+
+def everything(student: Student) -> set[str]:
+    found = [*(student.root / ".tito" / "backups").iterdir(), *student.root.glob(".tito_backup_*")]
+    return {path.relative_to(student.root).as_posix() for path in found}
+
+
+def test_prune_deletes_what_is_beyond_the_newest_and_old(full: tuple[Student, set[str]], tito: Tito):
+    student, old = full
+    before = everything(student)
+    answer = tito("backup", "prune", "--yes")
+    assert answer.status == 0 and "Deleted 6 backups, 4.0 KB." in answer.out and "Kept: 16 backups, 8.0 KB." in answer.out
+    assert before - everything(student) == old
+    assert "nothing to delete" in tito("backup", "prune", "--yes").out and before - everything(student) == old
+
+
+def test_a_dry_run_deletes_nothing_and_names_all(full: tuple[Student, set[str]], tito: Tito):
+    student, old = full
+    before = everything(student)
+    answer = tito("backup", "prune", "--dry-run")
+    assert answer.status == 0 and {line.split()[0] for line in answer.out.splitlines()[1:7]} == old
+    assert everything(student) == before
+
+
+def test_without_anybody_to_ask_nothing_is_pruned(full: tuple[Student, set[str]], tito: Tito):
+    before = everything(full[0])
+    answer = tito("backup", "prune")
+    assert answer.status == 1 and "tito backup prune --yes" in answer.err and everything(full[0]) == before
+
+
+def test_prune_as_data(full: tuple[Student, set[str]], tito: Tito):
+    data = json.loads(tito("backup", "prune", "--dry-run", "--json").out)
+    assert {entry["path"] for entry in data["old"]} == full[1] and data["deleted"] == []
+    assert data["kept"] == {"count": 16, "size": 8 * 1024 + 13 * 2 + 5} and sum(entry["size"] for entry in data["old"]) == 4096
+    assert set(json.loads(tito("backup", "prune", "--yes", "--json").out)["deleted"]) == full[1]
+    assert json.loads(tito("backup", "prune", "--yes", "--json").out)["old"] == []
+
+
+@on_a_terminal
+@pytest.mark.parametrize(("answer", "status"), [("y\n", 0), ("\n", 1)])
+def test_prune_asks_and_does_nothing_unless_told_yes(full: tuple[Student, set[str]], answer: str, status: int):
+    student, old = full
+    before = everything(student)
+    with Terminal(["backup", "prune"], cwd=student.root, environment=student.environment()) as terminal:
+        terminal.wait_for("Delete 6 backups? [y/N]: ")
+        terminal.type(answer)
+        assert terminal.end() == status
+    assert before - everything(student) == (set() if status else old)

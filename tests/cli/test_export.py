@@ -17,7 +17,7 @@ def passed(student: Student, workspace: Workspace) -> Student:
     student.solve()
     module = workspace.course.module("01")
     progress.record_result(workspace.store, module, [], workspace.working_copy(module).code_hash)
-    progress.record_completion(workspace.store, module)
+    workspace.store.update("progress.json", lambda state: progress.mark_complete(state, module))
     return student
 
 

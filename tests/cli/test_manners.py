@@ -36,12 +36,12 @@ every_command = pytest.mark.parametrize("path", ALL, ids=["-".join(path) for pat
 
 def test_the_commands_are_those_of_the_course():
     assert {" ".join(path) for path in LEAVES} == {
-        "init", "status", "reset", "export",
-        *(f"module {name}" for name in ("list", "status", "start", "view", "test", "watch", "complete", "reset", "solution", "diff", "convert")),
+        "init", "status", "reset", "export", "undo", "update", "completion",
+        *(f"module {name}" for name in ("list", "status", "start", "view", "test", "watch", "complete", "hint", "reset", "solution", "diff", "convert")),
         *(f"milestone {name}" for name in ("list", "status", "info", "run")),
-        *(f"backup {name}" for name in ("list", "diff", "restore")),
+        *(f"backup {name}" for name in ("list", "diff", "restore", "prune")),
         *(f"config {name}" for name in ("list", "get", "set")),
-        "system health", "system info",
+        "system health", "system info", "doctor",
     }  # fmt: skip
 
 
@@ -79,6 +79,7 @@ def test_help_without_a_command(tito: Tito):
         (["export"], "use --all"),
         (["export", "01", "--all"], "use --all"),
         (["export", "01", "--json"], "--check"),
+        (["backup", "prune", "--json"], "--dry-run"),
         (["config", "get", "logo_them"], "Did you mean logo_theme?"),
         (["config", "set", "logo_theme", "minimol"], "Did you mean minimal?"),
     ],
@@ -95,7 +96,7 @@ def test_a_module_has_several_names(student: Student, tito: Tito, name: str):
     assert "Module 01 Tensor" in tito("module", "start", name).out
 
 
-@pytest.mark.parametrize("path", [path for path in LEAVES if path not in (("init",), ("system", "info"))], ids="-".join)
+@pytest.mark.parametrize("path", [path for path in LEAVES if path not in (("init",), ("system", "info"), ("doctor",), ("completion",))], ids="-".join)
 def test_outside_a_workspace_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tito: Tito, path: tuple[str, ...]):
     monkeypatch.chdir(tmp_path)
     words = {"NN": "01", "ID": "01", "KEY": "logo_theme", "VALUE": "none"}
@@ -149,7 +150,7 @@ def test_notices_stay_out_of_standard_output(student: Student, tito: Tito):
 
 REPORTS = [
     ["status"], ["module", "list"], ["module", "status"], ["module", "view", "01"], ["milestone", "list"], ["milestone", "status"],
-    ["milestone", "info", "01"], ["backup", "list"], ["system", "health"], ["system", "info"], ["config", "list"], ["config", "get", "logo_theme"],
+    ["milestone", "info", "01"], ["backup", "list"], ["system", "health"], ["system", "info"], ["doctor"], ["config", "list"], ["config", "get", "logo_theme"],
     ["export", "01", "--check"],
 ]  # fmt: skip
 
@@ -205,10 +206,11 @@ def test_a_reader_that_has_gone_is_no_traceback(student: Student):
         assert process.wait(60) == 1
 
 
-def test_module_status_imports_nothing_heavy(student: Student):
+@pytest.mark.parametrize("arguments", [["module", "status"], ["status", "--prompt"]], ids="-".join)
+def test_status_imports_nothing_heavy(student: Student, arguments: list[str]):
     heavy = ["filelock", "jupytext", "nbformat", "numpy", "pytest", "requests", "rich"]
     code = (
-        "import sys\nfrom tito.__main__ import main\nassert main(['module', 'status']) == 0\n"
+        f"import sys\nfrom tito.__main__ import main\nassert main({arguments}) == 0\n"
         f"print([name for name in {heavy} if name in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run(

@@ -223,13 +223,20 @@ def test_reset_of_everything_touches_the_state_only_and_can_be_taken_back(comple
     assert answer.status == 0
     after = all_files(completed.root)
     assert {name for name in before if after.get(name) != before[name]} == {".tito/progress.json"}
-    assert all(name.startswith(".tito_backup_") for name in set(after) - set(before))
+    assert all(name.startswith((".tito_backup_", ".tito/undo/")) for name in set(after) - set(before))
     assert completed.completed == [] and sorted(completed.state("progress.json")["reset"]) == ["1", "2"]
     line = next(line for line in answer.out.splitlines() if line.startswith("To take it back: cp "))
     *sources, target = line.removeprefix("To take it back: cp ").split()
     for source in sources:
         (completed.root / target / Path(source).name).write_bytes((completed.root / source).read_bytes())
     assert all_files(completed.root)[".tito/progress.json"] == before[".tito/progress.json"]
+
+
+def test_a_reset_of_everything_can_be_undone(completed: Student, tito: Tito):
+    before = (completed.root / ".tito" / "progress.json").read_bytes()
+    tito("reset", "--yes")
+    assert "Restored .tito/progress.json\n" in tito("undo").out
+    assert (completed.root / ".tito" / "progress.json").read_bytes() == before
 
 
 def test_after_a_reset_of_everything_repair_does_not_bring_it_back(student: Student, tito: Tito):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_tinytorch.course.curriculum import read_course
-from tests.cli.conftest import TEMPLATES, Tito
+from tests.cli.conftest import TEMPLATES, Answer, Tito
 from tests.plugin.conftest import Student
 
 
@@ -81,6 +81,42 @@ def test_milestone_status_at_one_of_six(seven_of_twenty: Path, tito: Tito):
     data = json.loads(tito("milestone", "status", "--json").out)
     assert (data["milestones_achieved"], data["milestones_total"], data["milestones_percent"]) == (1, 6, 17)
     assert data["milestones"][3]["missing"] == ["08", "09"]
+
+
+def test_the_prompt_names_the_next_module_and_the_count(seven_of_twenty: Path, tito: Tito):
+    answer = tito("status", "--prompt")
+    assert answer == Answer(0, "tt 08 training 7/20", ""), "no newline: it stands inside a line"
+
+
+def test_the_prompt_is_empty_outside_of_a_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tito: Tito):
+    monkeypatch.chdir(tmp_path)
+    assert tito("status", "--prompt") == Answer(0, "", "")
+
+
+@pytest.mark.parametrize("name", ["progress.json", "milestones.json"])
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[]"], ids=["half", "binary", "list"])
+def test_the_prompt_never_holds_an_error(student: Student, tito: Tito, name: str, content: bytes):
+    (student.root / ".tito" / name).write_bytes(content)
+    assert tito("status", "--prompt") == Answer(0, "tt ?", "")
+
+
+def test_the_prompt_writes_nothing(student: Student, tito: Tito):
+    (student.root / ".tito" / "progress.json").unlink()
+    before = sorted(student.root.rglob("*"))
+    assert tito("status", "--prompt").out == "tt 01 tensor 0/3"
+    assert sorted(student.root.rglob("*")) == before
+
+
+def test_the_prompt_when_nothing_is_open(student: Student, tito: Tito):
+    import shutil
+
+    shutil.rmtree(student.course / "modules")
+    assert tito("status", "--prompt").out == "tt 0/3"
+
+
+def test_the_prompt_is_not_json(student: Student, tito: Tito):
+    answer = tito("status", "--prompt", "--json")
+    assert answer.status == 2 and "use one" in answer.err
 
 
 def test_module_status_is_what_pytest_prints(student: Student, tito: Tito):

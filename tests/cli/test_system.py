@@ -62,7 +62,7 @@ def test_config_is_chosen_and_read(student: Student, tito: Tito):
     assert tito("config", "get", "logo_theme").out == "standard\n"
     assert tito("config", "set", "logo_theme", "none").status == 0
     assert tito("config", "get", "logo_theme").out == "none\n"
-    assert json.loads(tito("config", "list", "--json").out) == {"logo_theme": "none"}
+    assert json.loads(tito("config", "list", "--json").out) == {"logo_theme": "none", "editor": "none"}
     assert student.state("config.json") == {"logo_theme": "none"}
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from textwrap import dedent
 
@@ -17,7 +18,7 @@ import pytest
 
 from pytest_tinytorch.course import curriculum
 from pytest_tinytorch.fixtures import HINT_PROPERTY
-from pytest_tinytorch.state.progress import record_completion
+from pytest_tinytorch.state import progress
 from pytest_tinytorch.workspace import create
 from tests.course import liar
 from tests.course.source import Source, read
@@ -147,7 +148,7 @@ def run(folder: Path, exports: dict[str, str]) -> Run:
     """Run every written milestone in a workspace with these exports, one for each module's number."""
     workspace = create.create(folder, COURSE, format="py")
     for number, text in exports.items():
-        record_completion(workspace.store, COURSE.module(number))
+        workspace.store.update("progress.json", partial(progress.mark_complete, module=COURSE.module(number)))
         path = workspace.export(COURSE.module(number))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8")

@@ -13,6 +13,7 @@ from pytest_tinytorch.course.curriculum import Module
 from pytest_tinytorch.workspace import convert
 from pytest_tinytorch.workspace.create import create
 from pytest_tinytorch.workspace.layout import Workspace
+from tests.course import releases
 from tests.course.catalogue import mistakes
 from tests.course.source import read
 from tests.docs.page import Action, Command, Mismatch, alignment, is_partial
@@ -162,6 +163,7 @@ class Reader:
         verbs: dict[str, Callable[..., None]] = {
             "workspace": self.make_workspace,
             "beside": self.make_workspace_beside,
+            "older": self.make_older_workspace,
             "solve": self.solve,
             "begin": self.begin,
             "mistake": self.make_mistake,
@@ -180,6 +182,14 @@ class Reader:
     def make_workspace_beside(self) -> None:
         """Somebody else's new workspace, in the same folder as this one, and into it."""
         self.folder = create(self.folder.parent / "theirs", COURSE, format="py").root
+
+    def make_older_workspace(self, version: str, *numbers: str) -> None:
+        """A workspace that was made by an earlier version of the course, with some modules solved, and into it."""
+        course = releases.unpacked(version, self.home / "releases")
+        workspace = create(self.home / version / "my-tinytorch", course, format="py")
+        for module in map(course.module, numbers):
+            workspace.forms(module)[1].write_text(stubs.solution(course.source(module).read_text("utf-8")), "utf-8")
+        self.folder = workspace.root
 
     @property
     def workspace(self) -> Workspace:

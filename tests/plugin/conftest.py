@@ -203,3 +203,51 @@ def student(tmp_path: Path, request: pytest.FixtureRequest) -> Student:
     format = getattr(request, "param", "py")
     create(tmp_path / "workspace", read_course(course), format=format)
     return Student(tmp_path / "workspace", course, format)
+
+
+COURSE_YML = '''\
+title: "CS 249r, spring"
+modules: [1, 7, 2]        # 03 is left out
+extra: ["../shared/tripling"]
+'''
+TRIPLING = '''\
+# %% tags=["export"]
+from tinytorch.core.tensor import double
+
+# %% exercise="triple" points=3 task="return three times x"
+def triple(x):
+    ### BEGIN SOLUTION
+    secret = double(x)
+    return secret + x
+    ### END SOLUTION
+'''
+OWN_MODULE = {
+    "module.toml": '''\
+number = "07"
+slug = "tripling"
+title = "Tripling"
+exports = "tinytorch.extra.tripling"
+needs = ["01"]
+goal = "Three times"
+''',
+    "07_tripling.py": TRIPLING,
+    "README.md": "# Tripling\n",
+    "tests/test_triple.py": '''\
+import pytest
+from tinytorch.extra.tripling import triple
+
+pytestmark = pytest.mark.exercise("triple")
+
+@pytest.mark.parametrize("x", [1, 2], ids=["one", "two"])
+def test_triple(x):
+    assert triple(x) == 3 * x
+''',
+}
+
+
+def write_instructors_course(folder: Path, course_yml: str = COURSE_YML) -> Path:
+    """An instructor's course of the tiny one, with a module of its own; its course.yml."""
+    for path, text in {"course.yml": course_yml, **{f"../shared/tripling/{name}": text for name, text in OWN_MODULE.items()}}.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text, "utf-8", newline="\n")
+    return folder / "course.yml"

@@ -236,13 +236,19 @@ def test_complete_outside_a_workspace_says_how_to_make_one(student: Student, tmp
     assert done.returncode == 4 and "tito init" in done.stderr
 
 
-def test_a_receipt_names_what_was_recorded(student: Student, tmp_path: Path):
+def test_a_receipt_names_what_was_recorded_and_what_failed(student: Student, tmp_path: Path):
     receipt = tmp_path / "receipt.json"
     student.pytest(*COMPLETE, TINYTORCH_RECEIPT=str(receipt))
-    assert json.loads(receipt.read_text("utf-8"))["recorded"] == []
+    told = json.loads(receipt.read_text("utf-8"))
+    assert told["recorded"] == [] and told["not_passed"]["module01"][0].startswith("4 of 4 required tests failed")
+    assert told["failures"][0] == {
+        "test": "tests/01_tensor/test_double.py::test_double[one]", "exercise": "double", "empty": "double",
+        "asks": "Twice as much.", "told": "exercise double: return twice x", "hints": [],
+    }  # fmt: skip
     student.solve()
     student.pytest(*COMPLETE, TINYTORCH_RECEIPT=str(receipt))
-    assert json.loads(receipt.read_text("utf-8"))["recorded"] == ["module01"]
+    told = json.loads(receipt.read_text("utf-8"))
+    assert told["recorded"] == ["module01"] and told["not_passed"] == {"module01": []} and told["failures"] == []
 
 
 def test_hooks_hear_of_exports_and_completions(student: Student):

@@ -11,8 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from pytest_tinytorch.course.curriculum import read_course
+from pytest_tinytorch.state.recovery import recover
 from pytest_tinytorch.state.store import STATE_FILES, Store
+from pytest_tinytorch.workspace.layout import Workspace
 from tests.plugin.conftest import Student
+from tests.update.histories import tree
 
 SABOTEUR = Path(__file__).parents[1] / "saboteur"
 COMPLETE = ("-m", "module01", "--tito-complete", "-q", "-o", "tito_notebook_check=false")
@@ -36,6 +40,65 @@ def check_whole(student: Student) -> None:
         if (student.root / ".tito" / name).exists():
             store.read(name)
     assert student.completed == [] or student.export().is_file()
+
+
+UNSEEN = (".tito/undo", ".tito/lock", ".tito/transaction", ".tito/backups", "tests/__pycache__")
+
+
+def command(student: Student, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tito", *arguments], cwd=student.root, env=student.environment(**environment),
+        stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", timeout=120, check=False,
+    )
+
+
+@pytest.fixture
+def updatable(student: Student, tmp_path: Path) -> Student:
+    """A workspace for which a newer course is installed: files that change, come and go, and a module with a fix."""
+    student.solve()
+    newer = tmp_path / "newer"
+    shutil.copytree(student.course, newer)
+    (newer / "VERSION").write_text("1.1.0", "utf-8")
+    (newer / "tests" / "01_tensor" / "test_root.py").unlink()
+    (newer / "tests" / "01_tensor" / "test_new.py").write_text("x = 1\n", "utf-8")
+    for path in ("tests/01_tensor/test_double.py", "milestones/01_1958_perceptron/perceptron.py"):
+        (newer / path).write_text((newer / path).read_text("utf-8") + "# new\n", "utf-8")
+    source = newer / "modules" / "01_tensor" / "01_tensor.py"
+    source.write_text(source.read_text("utf-8").replace("import math", "import math\nimport sys"), "utf-8")
+    student.course = newer
+    return student
+
+
+@pytest.mark.parametrize("arguments", [("update",), ("update", "--module", "01"), ("update", "--rollback")], ids=" ".join)
+@pytest.mark.parametrize("way", ["kill", "full"])
+def test_an_update_that_is_killed_or_meets_a_full_disk_is_all_or_nothing(
+    updatable: Student, tmp_path: Path, arguments: tuple[str, ...], way: str
+):
+    if way == "kill" and os.name == "nt":
+        pytest.skip("Windows has no SIGKILL")
+    if arguments == ("update", "--rollback"):
+        assert command(updatable, "update").returncode == 0
+    before = tree(updatable.root, but=UNSEEN)
+    whole = replace(updatable, root=tmp_path / "whole")
+    shutil.copytree(updatable.root, whole.root)
+    assert command(whole, *arguments).returncode == 0
+    after = tree(whole.root, but=UNSEEN)
+    for at, broken in copies(updatable, tmp_path):
+        done = command(broken, *arguments, PYTHONPATH=str(SABOTEUR), SABOTAGE=f"{way}:{at}:{broken.root}")
+        if way == "full" and done.returncode:
+            assert done.returncode == 1 and "No space left" in done.stderr and "Traceback" not in done.stderr, done.stderr
+        notices = recover(Workspace(broken.root, read_course(broken.course)))  # what any command does first
+        there = without_times(tree(broken.root, but=UNSEEN))
+        assert there in (without_times(before), without_times(after)), f"neither the old state nor the new after {way} {at}"
+        assert any("was interrupted" in notice for notice in notices) <= (there == without_times(after))
+        if done.returncode == 0:
+            assert at > 10, "it never met the writes of an update"
+            break
+
+
+def without_times(files: dict[str, bytes]) -> dict[str, bytes]:
+    versions = json.loads(files[".tito/version.json"].partition(b"\0")[0])
+    return files | {".tito/version.json": json.dumps(versions | {"last_updated": ""}).encode()}
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")

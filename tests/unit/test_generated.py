@@ -14,3 +14,8 @@ def test_the_required_tests_are_those_of_a_new_workspace():
     course = load()
     text = (course.folder / "required_tests.json").read_text("utf-8")
     assert text == generate.required_tests(course), "make it again with: make generate"
+
+
+def test_the_history_is_that_of_the_released_versions():
+    text = (load().folder / "history.json").read_text("utf-8")
+    assert text == generate.history(), "make it again with: make generate"

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import click
 
-from tito import opening, render
+from tito import opening, render, tab
 from tito.group import Group
 from tito.options import json_option
 
@@ -26,12 +26,12 @@ def list_preferences(as_json: bool) -> None:
         return
     render.table(
         ("key", "value", "one of", "what it is"),
-        [(p.name, chosen[p.name], ", ".join(p.values), p.help) for p in config.PREFERENCES],
+        [(p.name, chosen[p.name], p.choices, p.help) for p in config.PREFERENCES],
     )
 
 
 @config.command("get", example="tito config get logo_theme")
-@click.argument("key")
+@click.argument("key", shell_complete=tab.preferences)
 @json_option
 def get_preference(key: str, as_json: bool) -> None:
     """Print what is chosen for a key."""
@@ -41,12 +41,12 @@ def get_preference(key: str, as_json: bool) -> None:
     render.data({key: value}) if as_json else render.say(value)
 
 
-@config.command("set", example="tito config set logo_theme none")
-@click.argument("key")
-@click.argument("value")
+@config.command("set", example="tito config set editor vscode\ntito config set editor 'emacs -nw'")
+@click.argument("key", shell_complete=tab.preferences)
+@click.argument("value", shell_complete=tab.choices)
 def set_preference(key: str, value: str) -> None:
     """Choose a value for a key."""
     from pytest_tinytorch.state import config
 
-    config.choose(opening.workspace().store, key, value)
+    config.choose(opening.workspace(), key, value)
     render.say(f"{key} = {value}")

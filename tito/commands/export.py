@@ -8,6 +8,7 @@ import click
 from tito import opening, render
 from tito.group import Command
 from tito.options import json_option
+from tito.tab import modules
 
 if TYPE_CHECKING:
     from pytest_tinytorch.course.curriculum import Module
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command, example="tito export 05\ntito export --all --check")
-@click.argument("name", metavar="[NN]", required=False)
+@click.argument("name", metavar="[NN]", required=False, shell_complete=modules)
 @click.option("--all", "every", is_flag=True, help="All modules that are complete.")
 @click.option("--check", is_flag=True, help="Only say whether the exports are current; exit 1 if one isn't.")
 @click.option("--force", is_flag=True, help="Export code that has not passed its tests. The export says so.")

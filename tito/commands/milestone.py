@@ -8,12 +8,13 @@ import click
 from tito import opening, render
 from tito.group import Group
 from tito.options import json_option, pytest_arguments
+from tito.tab import milestones
 
 if TYPE_CHECKING:
     from pytest_tinytorch.course.curriculum import Milestone
     from pytest_tinytorch.workspace.layout import Workspace
 
-name_argument = click.argument("name", metavar="ID")
+name_argument = click.argument("name", metavar="ID", shell_complete=milestones)
 
 
 @click.group(cls=Group, example="tito milestone run 03")

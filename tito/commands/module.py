@@ -9,22 +9,20 @@ import click
 from tito import opening, render
 from tito.group import Group
 from tito.options import json_option, pytest_arguments
+from tito.tab import modules
 
 if TYPE_CHECKING:
     from pytest_tinytorch.course.curriculum import Module
+    from pytest_tinytorch.editors import Editor
+    from pytest_tinytorch.hinting import Given
     from pytest_tinytorch.workspace.layout import Workspace
 
-name_argument = click.argument("name", metavar="NN")
+name_argument = click.argument("name", metavar="NN", shell_complete=modules)
 
 
 @click.group(cls=Group, example="tito module start 05")
 def module() -> None:
     """Build the modules of the course. NN is a number or a name: 05, 5, dataloader or data."""
-
-
-def _opened(name: str) -> tuple[Workspace, Module]:
-    workspace = opening.workspace()
-    return workspace, workspace.course.module(name)
 
 
 @module.command("list", example="tito module list")
@@ -39,10 +37,16 @@ def list_modules(as_json: bool) -> None:
     if as_json:
         render.data([module_row(row) for row in rows])
         return
-    render.table(
-        ("module", "state", "needs", "goal"),
-        [(row.part.label, row.dated_state, as_ranges(row.part.needs) or "-", row.part.goal) for row in rows],
-    )
+    columns = {
+        "module": [row.part.label for row in rows],
+        "state": [row.dated_state for row in rows],
+        "points": ["" if row.points is None else str(row.points) for row in rows],
+        "due": [row.due_text for row in rows],
+        "needs": [as_ranges(row.part.needs) or "-" for row in rows],
+        "goal": [row.part.goal for row in rows],
+    }
+    shown = {name: cells for name, cells in columns.items() if any(cells)}  # points and dates are an instructor's to give
+    render.table(list(shown), list(zip(*shown.values(), strict=True)))
 
 
 @module.command("status", example="tito module status --json")
@@ -57,16 +61,19 @@ def show_status(as_json: bool) -> None:
     render.status(status(opening.workspace()), as_json=as_json)
 
 
-@module.command(example="tito module start 05")
+@module.command(example="tito module start 05\ntito module start 05 --open")
 @name_argument
-def start(name: str) -> None:
+@click.option("--open/--no-open", "is_opened", default=None, help="Open the file, or don't, whatever the preference `editor` is.")
+def start(name: str, is_opened: bool | None) -> int:
     """Begin or go on with a module.
 
-    Checks what it needs, backs up your work, and names the file and the commands.
+    Checks what it needs, backs up your work, and names the file and the commands. Opens the file if you have chosen
+    an editor: tito config set editor vscode
     """
     from pytest_tinytorch import starting
 
-    workspace, module = _opened(name)
+    workspace, module = opening.module_workspace(name)
+    editor = _editor(workspace, is_opened)
     started = starting.start(workspace, module)
     opening.tell_of_two_forms(workspace, started.copy)
     file = workspace.relative(started.copy.path)
@@ -78,6 +85,28 @@ def start(name: str) -> None:
         render.say(f"               in your editor, or with: jupyter lab {file}")
     render.say(f"  test it      pytest -m {module.marker}")
     render.say(f"  complete it  pytest -m {module.marker} --tito-complete")
+    if editor is None:
+        return 0
+    from tito import running
+
+    return running.edit(workspace, editor, started.copy.path)
+
+
+def _editor(workspace: Workspace, is_opened: bool | None) -> Editor | None:
+    """The editor to open a module with, if it is to be opened: by default where somebody sees it and has chosen one."""
+    if is_opened is False or (is_opened is None and not render.is_interactive()):
+        return None
+    from pytest_tinytorch import editors
+    from pytest_tinytorch.state import config
+    from tinytorch.errors import ConfigError
+
+    choice = config.chosen(workspace.store, "editor")
+    if choice == editors.NONE and is_opened is None:
+        return None
+    editor = editors.find(choice)
+    if editor.waits and not render.is_interactive():
+        raise ConfigError(f"{editor.command} needs a terminal, and there is none here: leave out --open.")
+    return editor
 
 
 @module.command(example="tito module view 05")
@@ -87,7 +116,7 @@ def view(name: str, as_json: bool) -> None:
     """Show a module's exercises, tests and state."""
     from pytest_tinytorch.views import module_facts, module_view
 
-    workspace, module = _opened(name)
+    workspace, module = opening.module_workspace(name)
     seen = module_view(workspace, module)
     if as_json:
         render.data(seen)
@@ -107,7 +136,7 @@ def test(name: str, arguments: tuple[str, ...]) -> int:
     """Test what you have written. What follows `--` goes to pytest."""
     from tito import running
 
-    workspace, module = _opened(name)
+    workspace, module = opening.module_workspace(name)
     return running.run(workspace, "test", module, arguments)
 
 
@@ -120,11 +149,11 @@ def watch(name: str) -> int:
     """
     from pytest_tinytorch.starting import check_written
 
-    workspace, module = _opened(name)
+    workspace, module = opening.module_workspace(name)
     check_written(workspace, module)
-    from tito import watch as watching
+    from tito.watch import watch_module
 
-    return watching.watch(workspace, module)
+    return watch_module(workspace, module)
 
 
 @module.command(example="tito module complete 05")
@@ -137,7 +166,53 @@ def complete(name: str, arguments: tuple[str, ...]) -> int:
     """
     from tito import running
 
-    return running.complete(*_opened(name), arguments)
+    return running.complete(*opening.module_workspace(name), arguments)
+
+
+@module.command(example="tito module hint 05\ntito module hint 05 --again")
+@name_argument
+@click.option("--again", is_flag=True, help="Show the hints that you have seen, and no new one.")
+@json_option
+def hint(name: str, again: bool, as_json: bool) -> int:
+    """Give the next hint for the first test that fails.
+
+    Runs the tests in the order of the exercises, up to the first that fails. Its hints come one at a time, from general to specific.
+    """
+    from pytest_tinytorch import hinting
+    from pytest_tinytorch.starting import check_written
+    from tito import running
+
+    workspace, module = opening.module_workspace(name)
+    check_written(workspace, module)
+    found = running.look(workspace, module, quiet=as_json)
+    given = hinting.give(workspace, module, [hinting.Failed.read(data) for data in found["failures"]], again=again)
+    reasons = found["not_passed"].get(module.marker, [])
+    if as_json:
+        render.data(hinting.as_json(module, given, reasons))
+    elif given:
+        _say_hints(module, given, again=again)
+    elif reasons:
+        render.error(f"No test of {module.label} failed, but: {'; '.join(reasons)}. See: tito module test {module.number}")
+    else:
+        render.say(f"All tests of {module.label} pass. To complete it: tito module complete {module.number}")
+    return 0 if (given.hints if given else not reasons) else 1
+
+
+def _say_hints(module: Module, given: Given, *, again: bool) -> None:
+    render.say(f"First failing test: {given.failed.test}")
+    for number, hint in given.hints:
+        render.say(f"\nHint {number} of {given.of}", bold=True)
+        render.say(f"\n{hint.text}")
+    if not given.failed.to_work_on:
+        return  # a module that can't be imported: there is no more to say
+    render.say()
+    if given.shown < given.of:
+        none = "No hint for it was shown yet. " if again and not given.hints else ""
+        render.say(f"{none}The next one: tito module hint {module.number}")
+        return
+    render.say(f"There are no more hints for it. To see them again: tito module hint {module.number} --again")
+    render.say(f"  what you changed:  tito module diff {module.number}")
+    render.say(f"  the solution:      tito module solution {module.number} --give-up")
 
 
 @module.command(example="tito module reset 05")
@@ -152,7 +227,7 @@ def reset(name: str, yes: bool) -> int:
     from pytest_tinytorch.starting import check_written
     from tito.dialogs import reset_is_wanted
 
-    workspace, module = _opened(name)
+    workspace, module = opening.module_workspace(name)
     check_written(workspace, module)
     if not yes and not reset_is_wanted(workspace, module):
         return 1
@@ -181,8 +256,12 @@ def solution(name: str, give_up: bool, yes: bool) -> int:
     from pytest_tinytorch.state import progress
     from tito.dialogs import confirmed
 
-    workspace, module = _opened(name)
+    workspace, module = opening.module_workspace(name)
     check_written(workspace, module)
+    source = workspace.course.source(module).read_text("utf-8")
+    if stubs.emptied(source) == source:
+        render.error(f"Module {module.label} is your instructor's own, and its solution is not in this workspace.")
+        return 1
     if module not in progress.complete(workspace):
         if not give_up:
             render.error(
@@ -192,7 +271,7 @@ def solution(name: str, give_up: bool, yes: bool) -> int:
             return 1
         if not yes and not confirmed("The solution ends what you can find out by yourself. Show it?", otherwise="--give-up --yes"):
             return 1
-    render.code(stubs.solution(workspace.course.source(module).read_text("utf-8")))
+    render.code(stubs.solution(source))
     return 0
 
 
@@ -206,7 +285,7 @@ def diff(name: str) -> None:
     from pytest_tinytorch.starting import check_written
     from pytest_tinytorch.workspace import changes
 
-    workspace, module = _opened(name)
+    workspace, module = opening.module_workspace(name)
     check_written(workspace, module)
     copy = workspace.working_copy(module)
     opening.tell_of_two_forms(workspace, copy)
@@ -225,7 +304,7 @@ def convert(name: str, form: str) -> None:
     from pytest_tinytorch.starting import check_written
     from pytest_tinytorch.workspace.conversion import convert_module
 
-    workspace, module = _opened(name)
+    workspace, module = opening.module_workspace(name)
     check_written(workspace, module)
     done = convert_module(workspace, module, form)
     if not done.changed:

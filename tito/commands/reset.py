@@ -26,5 +26,6 @@ def reset(yes: bool) -> int:
     saved = workspace.relative(reset_all(workspace))
     render.say(f"Backed up .tito/ to {saved}")
     render.say("Reset Complete!", bold=True)
+    render.say("To take it back at once: tito undo")
     render.say(f"To take it back: cp {saved}/.tito/progress.json {saved}/.tito/milestones.json .tito/")
     return 0

@@ -11,7 +11,7 @@ from tito.group import Group
 from tito.options import json_option
 
 if TYPE_CHECKING:
-    from pytest_tinytorch.health import Check
+    from pytest_tinytorch.health.check import Check
 
 _MARKS = {"good": "ok", "note": "note", "fault": "FAULT"}
 
@@ -29,16 +29,16 @@ def health(repair: bool, as_json: bool) -> int:
 
     Is everything there, readable and what it claims to be? Exits 1 on a fault.
     """
-    from pytest_tinytorch.health import checks, is_healthy
+    from pytest_tinytorch import health as room
 
     workspace = opening.workspace()
     repairs: list[str] = []
     if repair:
-        from pytest_tinytorch.repair import repair as put_right
+        from pytest_tinytorch.health.repair import repair as put_right
 
         repairs = put_right(workspace) or ["There was nothing to repair."]
-    found = checks(workspace)
-    healthy = is_healthy(found)
+    found = room.health(workspace)
+    healthy = room.is_healthy(found)
     if as_json:
         render.data({"healthy": healthy, "repairs": repairs, "checks": [asdict(check) for check in found]})
     else:

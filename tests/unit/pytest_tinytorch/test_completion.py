@@ -98,7 +98,7 @@ def complete(workspace, tmp_path, monkeypatch):
     monkeypatch.setattr(backups, "back_up", recorded("back up", backups.back_up))
     monkeypatch.setattr(notebook_check, "fault", recorded("check", lambda *arguments: None))
     monkeypatch.setattr(export, "write_export", recorded("export", export.write_export))
-    monkeypatch.setattr(progress, "record_completion", recorded("record", progress.record_completion))
+    monkeypatch.setattr(progress, "mark_complete", recorded("record", progress.mark_complete))
 
     def run(number="01", *, outcome=PASSED, force=False, check=True):
         module = workspace.course.module(number)
@@ -117,9 +117,9 @@ def numbers(parts):
     return [part.number for part in parts]
 
 
-def test_the_road_is_backup_check_export_record(workspace, complete):
+def test_the_road_is_backup_check_record_and_export(workspace, complete):
     result, steps = complete()
-    assert steps == ["back up", "check", "export", "record"]
+    assert steps == ["back up", "check", "record", "export"]
     assert result.done
     assert [path.read_text() for path in result.backups] == [ALPHA]
     assert result.export == workspace.export(workspace.course.module("01"))
@@ -132,7 +132,7 @@ def test_completing_again_exports_again_and_unlocks_nothing_new(workspace, compl
     first = workspace.store.read("progress.json")
     workspace.export(workspace.course.module("01")).unlink()
     again, steps = complete(check=False)
-    assert steps == ["back up", "export", "record"]
+    assert steps == ["back up", "record", "export"]
     assert again.done
     assert again.export.is_file()
     assert workspace.store.read("progress.json") == first
@@ -186,24 +186,24 @@ def fails(error):
     "error", [StateError("the disk is full"), OSError(28, "the disk is full")], ids=["ours", "the system's"]
 )
 @pytest.mark.parametrize(
-    ("module", "step", "exported"),
+    ("module", "step"),
     [
-        (backups, "back_up", False),
-        (pristine, "differing", False),
-        (export, "write_export", False),
-        (progress, "record_completion", True),
+        (backups, "back_up"),
+        (pristine, "differing"),
+        (export, "write_export"),
+        (progress, "mark_complete"),
     ],
     ids=["backup", "comparison", "export", "record"],
 )
-def test_a_step_that_fails_refuses_and_never_leaves_a_record_without_an_export(
-    workspace, complete, monkeypatch, module, step, exported, error
+def test_a_step_that_fails_refuses_and_leaves_neither_record_nor_export(
+    workspace, complete, monkeypatch, module, step, error
 ):
     monkeypatch.setattr(module, step, fails(error))
     result, _ = complete()
     assert not result.done
     assert "the disk is full" in result.refused[0]
     assert progress.recorded(workspace) == []
-    assert workspace.export(workspace.course.module("01")).exists() is exported
+    assert not workspace.export(workspace.course.module("01")).exists()
 
 
 def test_a_state_that_broke_during_the_run_refuses(workspace, complete):

@@ -75,6 +75,13 @@ def test_stubs_of_the_course_keep_the_exercises_and_hide_the_solutions(path):
     compile(stubs.solution(text), path.name, "exec")
 
 
+@pytest.mark.parametrize("text", [MODULE, *(path.read_text("utf-8") for path in SOURCES)], ids=["small", *(path.stem for path in SOURCES)])
+def test_an_emptied_module_gives_the_same_stub_and_no_solution(text):
+    emptied = stubs.emptied(text)
+    assert stubs.stub(emptied) == stubs.stub(text) == stubs.solution(emptied)
+    assert stubs.emptied(emptied) == emptied != text
+
+
 EXERCISE = '# %% exercise="add" points=3 task="add"\n'
 SOLVED = "def add():\n    ### BEGIN SOLUTION\n    return 1\n    ### END SOLUTION\n"
 FAULTS = {
@@ -107,7 +114,7 @@ FAULTS = {
 
 @pytest.mark.parametrize(("text", "message"), FAULTS.values(), ids=FAULTS.keys())
 def test_faults_of_a_module_are_named_with_their_line(text, message):
-    for of in (stubs.stub, stubs.solution):
+    for of in (stubs.stub, stubs.solution, stubs.emptied):
         with pytest.raises(ConfigError) as raised:
             of(text, "m.py")
         assert str(raised.value).startswith(message)

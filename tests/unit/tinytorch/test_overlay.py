@@ -297,6 +297,38 @@ def test_an_export_that_came_after_the_failed_import_is_found(tmp_path):
     assert importlib.import_module("tinytorch.core.tensor").x == 1
 
 
+# --- the table of an instructor's course ---
+
+
+def with_table(folder, text):
+    root = workspace(folder)
+    (root / "tinytorch").mkdir(parents=True, exist_ok=True)
+    (root / "tinytorch" / _overlay.COURSE_TABLE).write_text(text, "utf-8")
+    _overlay.bind(root)
+
+
+def test_a_missing_export_of_an_instructors_module_is_named(tmp_path):
+    with_table(tmp_path, '{"tinytorch.core.tensor": ["01", "Tensor"], "tinytorch.extra.slopes": ["21", "Slopes \u00fc"]}')
+    with pytest.raises(ImportError, match=r"extra\.slopes comes from module 21 \(Slopes \u00fc\), .* tito module complete 21"):
+        importlib.import_module("tinytorch.extra.slopes")
+    with pytest.raises(ImportError, match=r"core\.tensor comes from module 01 \(Tensor\), .* tito module complete 01"):
+        importlib.import_module("tinytorch.core.tensor")
+
+
+def test_a_module_that_the_instructors_course_leaves_out_is_named(tmp_path):
+    with_table(tmp_path, '{"tinytorch.core.tensor": ["01", "Tensor"]}')
+    for name in ("tinytorch.core.layers", "tinytorch.capstone"):
+        with pytest.raises(ImportError, match=r"comes from module \d\d \(\w+\), which the course of this workspace leaves out"):
+            importlib.import_module(name)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"tinytorch.core.tensor": "x"}', '{"tinytorch.core.tensor": 1}'])
+def test_without_a_table_that_can_be_read_the_installed_courses_holds(tmp_path, text):
+    with_table(tmp_path, text)
+    with pytest.raises(ImportError, match=r"core\.layers comes from module 03 \(Layers\), .* tito module complete 03"):
+        importlib.import_module("tinytorch.core.layers")
+
+
 # --- staged modules, cell by cell ---------------------------------------------------------------------------------
 
 

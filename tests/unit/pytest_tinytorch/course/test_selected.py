@@ -92,7 +92,7 @@ def test_a_milestone_is_no_part_of_a_plain_run(course):
     [
         ("module77", "-m names module77, which the course doesn't have: use module01 to module03"),
         ("module1", "-m names module1, which the course doesn't have"),
-        ("module01 or not milestone02", "-m names milestone02, .* use milestone01 to milestone01"),
+        ("module01 or not milestone02", "-m names milestone02, which the course doesn't have: use milestone01$"),
         ("module03", r"module03 \(Layers\) is planned, but this version of the course doesn't have it yet"),
         ("module01 or module03", r"module03 \(Layers\) is planned"),
     ],

@@ -292,3 +292,25 @@ def test_a_state_behind_a_link_is_copied_not_linked(workspace, tmp_path):
     assert not (target / ".tito").is_symlink()
     assert json.loads((target / ".tito" / "progress.json").read_text())["version"] == "1.0"
     assert files.TEMPORARY_SUFFIX not in target.name
+
+
+def test_a_whole_backup_that_is_deleted_is_none_before_its_files_go(workspace, monkeypatch):
+    """A kill while its files are deleted leaves something unfinished, which counts for nothing."""
+    target = back_up_state(workspace)
+
+    def killed(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        backups.delete(workspace, [target])
+    monkeypatch.undo()
+    assert whole_backups(workspace) == []
+    assert names(backups.unfinished(workspace)) == [".tito_backup_20251116.tmp"]
+
+
+def test_what_may_go_is_counted_for_each_module(workspace):
+    for name in ("01_tensor", "02_activations"):
+        for day in range(31, 42):
+            old_backup(workspace, day, name)
+    assert len(backups.stale(workspace)) == 2

@@ -23,6 +23,10 @@ def put(workspace, name, **keys):
     workspace.store.update(name, lambda state: state.update(keys))
 
 
+def complete(workspace, module, **how):
+    workspace.store.update(PROGRESS, lambda state: progress.mark_complete(state, module, **how))
+
+
 def export(workspace, *numbers):
     for number in numbers:
         path = workspace.export(workspace.course.module(number))
@@ -37,14 +41,14 @@ def numbers(parts):
 def test_a_completion_is_recorded_once_and_keeps_its_first_date(workspace):
     module = workspace.course.module("02")
     for _ in range(3):
-        progress.record_completion(workspace.store, module)
+        complete(workspace, module)
     state = workspace.store.read(PROGRESS)
     assert state == {"version": "1.0", "completed_modules": [2], "completion_dates": {"2": "2026-01-01T00:00:00"}}
 
 
 def test_a_completion_keeps_odd_entries_and_unknown_keys(workspace):
     put(workspace, PROGRESS, completed_modules=[99, 3, 3], completion_dates={"1": FIRST, "x": FIRST}, mine={"a": 1})
-    progress.record_completion(workspace.store, workspace.course.module("01"))
+    complete(workspace, workspace.course.module("01"))
     state = workspace.store.read(PROGRESS)
     assert state["completed_modules"] == [1, 3, 3, 99]
     assert state["completion_dates"] == {"1": FIRST, "x": FIRST}, "the date that was there is the first one"
@@ -54,20 +58,20 @@ def test_a_completion_keeps_odd_entries_and_unknown_keys(workspace):
 def test_the_newest_completion_says_what_was_odd_about_it(workspace):
     module = workspace.course.module("02")
     put(workspace, PROGRESS, reset={"1": FIRST, "2": FIRST})
-    progress.record_completion(workspace.store, module, tests_modified=["tests/a.py"], forced=["01"])
+    complete(workspace, module, tests_modified=["tests/a.py"], forced=["01"])
     state = workspace.store.read(PROGRESS)
     assert (state["tests_modified"], state["forced"], state["reset"]) == (
         {"2": ["tests/a.py"]},
         {"2": ["01"]},
         {"1": FIRST},
     )
-    progress.record_completion(workspace.store, module)
+    complete(workspace, module)
     assert not {"tests_modified", "forced"} & workspace.store.read(PROGRESS).keys()
 
 
 def test_a_result_replaces_the_one_before_and_takes_no_completion_away(workspace):
     module = workspace.course.module("02")
-    progress.record_completion(workspace.store, module)
+    complete(workspace, module)
     progress.record_result(workspace.store, module, [], "a" * 64)
     progress.record_result(workspace.store, module, ["tests/x.py::test"], "b" * 64)
     state = workspace.store.read(PROGRESS)
@@ -81,7 +85,7 @@ def test_attempts_are_counted_and_achievements_keep_their_first_date(workspace):
     milestone = workspace.course.milestone("01")
     assert [progress.record_attempt(workspace.store, milestone) for _ in range(3)] == [1, 2, 3]
     for _ in range(2):
-        progress.record_achievement(workspace.store, milestone)
+        progress.record_achievement(workspace, milestone)
     assert workspace.store.read(MILESTONES) == {
         "version": "1.0",
         "completed_milestones": ["01"],
@@ -136,9 +140,23 @@ def test_odd_entries_are_told_with_their_key(workspace):
 
 
 def test_a_tidy_state_has_nothing_odd(workspace):
-    progress.record_completion(workspace.store, workspace.course.module("01"))
-    progress.record_achievement(workspace.store, workspace.course.milestone("01"))
+    complete(workspace, workspace.course.module("01"))
+    progress.record_achievement(workspace, workspace.course.milestone("01"))
     assert progress.oddities(workspace) == []
+
+
+# --- hints --------------------------------------------------------------------------------------------------------
+
+
+def test_hints_are_counted_for_each_test_and_outlast_a_pass(workspace):
+    module = workspace.course.module("01")
+    assert progress.hints_shown(workspace.store, module, "t::a") == 0
+    progress.record_hints(workspace.store, module, "t::a", 1)
+    progress.record_hints(workspace.store, module, "t::b", 2)
+    progress.record_result(workspace.store, module, [], "0" * 64)
+    complete(workspace, module)
+    assert [progress.hints_shown(workspace.store, module, test) for test in ("t::a", "t::b", "t::c")] == [1, 2, 0]
+    assert workspace.store.read(PROGRESS)["hints"] == {"1": {"t::a": 1, "t::b": 2}}
 
 
 # --- forgetting ---------------------------------------------------------------------------------------------------
@@ -147,12 +165,13 @@ def test_a_tidy_state_has_nothing_odd(workspace):
 def test_clearing_a_module_forgets_it_alone_and_remembers_its_export(workspace):
     for number in ("01", "02"):
         module = workspace.course.module(number)
-        progress.record_completion(workspace.store, module, tests_modified=["a"], forced=["09"])
+        complete(workspace, module, tests_modified=["a"], forced=["09"])
         progress.record_result(workspace.store, module, [], "0" * 64)
+        progress.record_hints(workspace.store, module, "t::a", 2)
     state = workspace.store.read(PROGRESS)
     progress.clear(state, workspace.course.module("01"), exported=True)
     assert state["completed_modules"] == [2]
-    for table in ("completion_dates", "results", "tests_modified", "forced"):
+    for table in ("completion_dates", "results", "tests_modified", "forced", "hints"):
         assert list(state[table]) == ["2"]
     assert list(state["reset"]) == ["1"]
     progress.clear(state, workspace.course.module("02"), exported=False)
@@ -161,9 +180,10 @@ def test_clearing_a_module_forgets_it_alone_and_remembers_its_export(workspace):
 
 
 def test_clearing_everything_keeps_what_is_not_ours(workspace):
-    progress.record_completion(workspace.store, workspace.course.module("01"), forced=["09"])
+    complete(workspace, workspace.course.module("01"), forced=["09"])
     progress.record_attempt(workspace.store, workspace.course.milestone("01"))
-    progress.record_achievement(workspace.store, workspace.course.milestone("01"))
+    progress.record_achievement(workspace, workspace.course.milestone("01"))
+    progress.record_hints(workspace.store, workspace.course.module("01"), "t::a", 2)
     put(workspace, PROGRESS, mine=1)
     state, milestones = workspace.store.read(PROGRESS), workspace.store.read(MILESTONES)
     progress.clear_all(state, milestones, [workspace.course.module("01")])

@@ -27,6 +27,7 @@ GOOD = {
         "tests_modified": {"1": ["tests/a.py"]},
         "forced": {"2": ["01"]},
         "reset": {"4": "2025-11-16T10:00:00"},
+        "hints": {"4": {"tests/a.py::test": 2}},
     },
     "milestones.json": {
         "version": "1.0",
@@ -144,6 +145,8 @@ FAULTS = {
         with_("forced", {"1": [1]}),
         "'forced' must be a table of lists of module numbers",
     ),
+    "hints as counts": ("progress.json", with_("hints", {"1": 2}), "'hints' must be a table of counts by test"),
+    "hint as text": ("progress.json", with_("hints", {"1": {"t": "2"}}), "'hints' must be a table of counts by test"),
     "reset without date": ("progress.json", with_("reset", {"1": True}), "'reset' must be a table of dates"),
     "version as number": ("progress.json", with_("version", 1.0), "line 2: 'version' must be a text"),
     "newer format": (

@@ -3,13 +3,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from pytest_tinytorch import health
-from pytest_tinytorch.health import FAULT, GOOD, NOTE
-from pytest_tinytorch.repair import repair
+from pytest_tinytorch.health import environment
+from pytest_tinytorch.health.check import FAULT, GOOD, NOTE
+from pytest_tinytorch.health.repair import repair
 from pytest_tinytorch.state import backups, progress
 from pytest_tinytorch.state.recovery import recover
 from pytest_tinytorch.workspace.export import write_export
@@ -18,7 +20,7 @@ from tests.plugin.conftest import SOLUTIONS
 
 
 def found(workspace: Workspace, state: str = FAULT) -> list[str]:
-    return [check.text for check in health.checks(workspace) if check.state == state]
+    return [check.text for check in health.health(workspace) if check.state == state]
 
 
 def completed(workspace: Workspace, *numbers: str) -> None:
@@ -28,11 +30,11 @@ def completed(workspace: Workspace, *numbers: str) -> None:
         workspace.forms(module)[-1].write_text(SOLUTIONS[module.folder], "utf-8")
         copy = workspace.working_copy(module)
         write_export(workspace, copy)
-        progress.record_completion(workspace.store, module)
+        workspace.store.update("progress.json", partial(progress.mark_complete, module=module))
 
 
 def test_a_new_workspace_is_healthy(workspace: Workspace):
-    assert {check.state for check in health.checks(workspace)} == {GOOD}
+    assert {check.state for check in health.health(workspace)} == {GOOD}
 
 
 @pytest.mark.parametrize("name", ["progress.json", "milestones.json", "config.json", "version.json"])
@@ -93,14 +95,14 @@ def test_odd_entries_are_notes_and_no_faults(workspace: Workspace):
 
 def test_missing_dependencies_are_named(workspace: Workspace, monkeypatch: pytest.MonkeyPatch):
     wanted = ["numpy>=999", "no-such-package-of-ours>=1", "only-elsewhere; python_version < '3'", "an-extra; extra == 'report'"]
-    monkeypatch.setattr(health.metadata, "requires", lambda name: wanted)
+    monkeypatch.setattr(environment.metadata, "requires", lambda name: wanted)
     [text] = found(workspace)
     assert "numpy>=999 (installed: " in text and "no-such-package-of-ours>=1 (not installed)" in text
     assert "elsewhere" not in text and "extra" not in text
 
 
 def test_an_environment_without_the_plugin_is_a_fault(workspace: Workspace, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(health.metadata, "entry_points", lambda group: [])
+    monkeypatch.setattr(environment.metadata, "entry_points", lambda group: [])
     assert found(workspace) == ["Environment: pytest doesn't know the plugin"]
 
 

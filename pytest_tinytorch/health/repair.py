@@ -1,4 +1,4 @@
-"""What `tito system health --repair` does: puts right what can be proved, loses nothing, and is safe to repeat."""
+"""What `--repair` does for `tito system health` and `tito doctor`: puts right what can be proved, loses nothing, and is safe to repeat."""
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ def repair(workspace: Workspace) -> list[str]:
     with workspace.store.locked():
         broken = [name for name in STATE_FILES if workspace.store.fault(name)]
         done = [sentence for name in broken for sentence in _replace(workspace, name)]
-        return [*done, *_adopt(workspace), *_bring_back_tests(workspace)]
+        return [*done, *_adopt(workspace), *_bring_back(workspace)]
 
 
 def _replace(workspace: Workspace, name: str) -> Iterator[str]:
@@ -83,10 +83,9 @@ def _adopt(workspace: Workspace) -> Iterator[str]:
         yield f"Recorded module{'s' if len(adopted) > 1 else ''} {numbers} as complete: the exports prove it."
 
 
-def _bring_back_tests(workspace: Workspace) -> Iterator[str]:
-    """Put test files that are missing back, as the student got them."""
-    for path, source in pristine.missing_tests(workspace).items():
+def _bring_back(workspace: Workspace) -> Iterator[str]:
+    """Put test files and pytest's options back as the student got them, where they are missing."""
+    for path, source in (pristine.missing_tests(workspace) | pristine.missing_options(workspace)).items():
         with workspace.store.writing(path):
             files.write_atomic(workspace.root / path, source.read_bytes())
         yield f"Brought back {path}, which was missing."
-

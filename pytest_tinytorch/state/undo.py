@@ -1,0 +1,118 @@
+"""Taking back what a command changed: `tito undo`, and `tito update --rollback`.
+
+Files get the content that they had before, unless somebody edited them since: a working copy is then backed up first,
+another file stays as it is and is named. In a state file, which records what happened since too, only the entries that
+the command changed go back.
+"""
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_tinytorch.course.curriculum import Module
+from pytest_tinytorch.state import backups, transaction
+from pytest_tinytorch.state.store import encoded
+from pytest_tinytorch.state.transaction import Plan
+from pytest_tinytorch.workspace.layout import Workspace
+from tinytorch.errors import StateError
+
+_BOOKKEEPING = (".tito/pristine/", ".tito/version.json")  # goes with what it describes, and isn't worth a line
+
+
+@dataclass(frozen=True)
+class Undone:
+    """What was taken back."""
+
+    plan: Plan
+    restored: list[str]  # paths of files that are as before
+    removed: list[str]  # paths of files that the command had made
+    kept: list[str]  # paths of files that were edited since, and stay
+    backups: list[Path]  # of working copies that were edited since
+
+
+def undo(workspace: Workspace, *, of: str = "") -> Undone:
+    """Take back the newest change, or the newest whose command begins with `of`.
+
+    Raises: StateError if there is none, or if what it kept can't be read.
+    """
+    with workspace.store.locked():
+        plan = next((plan for plan in transaction.undoable(workspace) if plan.command.startswith(of)), None)
+        if plan is None:
+            raise StateError(
+                f"There is nothing to take back{f': no `{of}` is among the last {transaction.KEPT} changes' if of else ''}. "
+                "Older states of your work: tito backup list"
+            )
+        contents, kept = _contents(workspace, plan)
+        saved = _back_up_edited(workspace, plan, contents)
+        modes = {c.path: c.was_executable for c in plan.changes if c.before is not None and c.was_executable is not None}
+        transaction.replace(workspace, contents, executable=modes, undoes=plan.folder.name)
+    seen = [path for path in contents if not path.startswith(_BOOKKEEPING)]
+    return Undone(
+        plan,
+        [path for path in seen if contents[path] is not None],
+        [path for path in seen if contents[path] is None],
+        kept,
+        saved,
+    )
+
+
+def _contents(workspace: Workspace, plan: Plan) -> tuple[dict[str, bytes | None], list[str]]:
+    """What each file becomes, and the paths of those that stay as somebody edited them."""
+    contents: dict[str, bytes | None] = {}
+    kept = []
+    for number, change in enumerate(plan.changes):
+        here = transaction.content(workspace.root / change.path)
+        before = None if change.before is None else plan.old(number).read_bytes()
+        if here == before and change.executable in (None, change.was_executable):
+            continue
+        if change.now(workspace.root) == change.after or _module_of(workspace, change.path):
+            contents[change.path] = before
+        elif transaction.is_state(change.path) and here and before:
+            made = json.loads(plan.made(number).read_bytes())
+            contents[change.path] = encoded(taken_back(json.loads(before), made, json.loads(here)))
+        else:
+            kept.append(change.path)
+    return contents, kept
+
+
+def taken_back(before: Mapping[str, Any], after: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """`now`, with the entries that changed from `before` to `after`, and not since, as they were.
+
+    >>> taken_back({"a": 1}, {"a": 2, "b": 3}, {"a": 2, "b": 4, "c": 5})
+    {'a': 1, 'b': 4, 'c': 5}
+    """
+    missing = object()
+    result = dict(now)
+    for key in before.keys() | after.keys():
+        was, became, is_now = (state.get(key, missing) for state in (before, after, now))
+        if was == became:
+            continue
+        if is_now == became:
+            if was is missing:
+                del result[key]
+            else:
+                result[key] = was
+        elif isinstance(was, dict) and isinstance(became, dict) and isinstance(is_now, dict):
+            result[key] = taken_back(was, became, is_now)
+    return result
+
+
+def _back_up_edited(workspace: Workspace, plan: Plan, contents: Mapping[str, bytes | None]) -> list[Path]:
+    """Save the working copies that were edited since the command, since they are about to be replaced."""
+    edited = {
+        module for change in plan.changes
+        if change.path in contents
+        and (module := _module_of(workspace, change.path))
+        and change.now(workspace.root) not in (change.after, None)
+    }
+    ordered = sorted(edited, key=lambda module: module.number)
+    return [path for module in ordered for path in backups.back_up_working_copy(workspace, module)]
+
+
+def _module_of(workspace: Workspace, path: str) -> Module | None:
+    """The module whose working copy lies at a path of the workspace."""
+    forms = ((module, form) for module in workspace.course.modules for form in workspace.forms(module))
+    return next((module for module, form in forms if workspace.relative(form) == path), None)

@@ -1,0 +1,201 @@
+"""What an update would do: three sides compared, nothing written.
+
+For each file there is what the workspace got from the course (`version.json`), what is there now, and what the
+installed course has. Only a file that is still as the workspace got it is replaced or removed. Whatever lies in
+`modules/` is the student's: it is named, and taken module by module.
+"""
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pytest_tinytorch.course.curriculum import Module
+from pytest_tinytorch.state import pristine, progress
+from pytest_tinytorch.state.store import State
+from pytest_tinytorch.state.transaction import content
+from pytest_tinytorch.workspace import create
+from pytest_tinytorch.workspace.layout import Workspace
+from tinytorch import files
+
+ADD, UPDATE, REMOVE, MOVE, SKIP, ADOPT, FORGET = "add", "update", "remove", "move", "skip", "adopt", "forget"
+VISIBLE = (ADD, UPDATE, REMOVE, MOVE, SKIP)  # the others change what is known of a file, not the file
+MODIFIED, LINK, IN_THE_WAY = "student modified", "it is a link", "a file of yours is in the way"
+UNTOUCHED, CHANGED, COMPLETED = "untouched", "modified", "completed"
+
+
+@dataclass(frozen=True)
+class Step:
+    """What becomes of one file."""
+
+    action: str
+    path: str
+    why_not: str = ""  # of a skipped one
+    source: str = ""  # where a moved one comes from
+
+
+@dataclass(frozen=True)
+class ModuleChange:
+    """A module that the course changed and whose folder the workspace has: the student decides."""
+
+    module: Module
+    state: str  # untouched, modified or completed
+    paths: tuple[str, ...]  # of the changed files in its folder
+    since: str  # the version that the workspace has
+
+    @property
+    def command(self) -> str:
+        """How the student gets the change: merged where there is work to keep."""
+        return f"tito update --module {self.module.number}{'' if self.state == UNTOUCHED else ' --merge'}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that an update would do."""
+
+    old: str  # version of the course that the workspace has
+    new: str  # and the installed one
+    steps: tuple[Step, ...] = ()
+    modules: tuple[ModuleChange, ...] = ()
+    contents: dict[str, bytes] = field(default_factory=dict)  # the installed course's files, by path
+
+    @property
+    def visible(self) -> list[Step]:
+        return [step for step in self.steps if step.action in VISIBLE]
+
+
+def plan(workspace: Workspace) -> Plan:
+    """Compare a workspace with the installed course."""
+    versions = workspace.store.read("version.json")
+    new = create.files_here(workspace)
+    known = versions["files"]
+    moved = dict(_moved(workspace, known))
+    left = {here.split("/")[1] for here in moved}
+
+    def wanted(path: str) -> bool:
+        if path in new:
+            return not _is_of_present_module(workspace, path, moved)
+        # what lay in the folder of a module that went, or in another form, stays: it is the student's
+        return path not in moved and (not path.startswith("modules/") or path.split("/")[1] in left)
+
+    steps = [Step(MOVE, there, source=here) for here, there in moved.items()]
+    steps += file_steps(workspace, known, new, wanted)
+    return Plan(
+        versions["template_version"], workspace.course.version, tuple(sorted(steps, key=lambda step: step.path)),
+        tuple(_module_changes(workspace, known, new, moved)), new,
+    )
+
+
+def file_steps(workspace: Workspace, known: State, new: Mapping[str, bytes], wanted: Callable[[str], bool]) -> Iterator[Step]:
+    """What becomes of the `wanted` files, of those that the course has now and of those that it had."""
+    for path, data in new.items():
+        if wanted(path) and (step := _step(workspace, known, path, data)):
+            yield step
+    for path in known.keys() - new.keys():
+        if wanted(path):
+            yield _step_for_gone(workspace, known, path)
+
+
+def _step(workspace: Workspace, known: State, path: str, data: bytes) -> Step | None:
+    """What becomes of a file that the installed course has; None if it is as it should be."""
+    entry = known.get(path)
+    if is_link(workspace.root, path):
+        return None if entry and pristine.is_same(entry.get("sha256"), data) else Step(SKIP, path, LINK)
+    here = content(workspace.root / path)
+    if here is None:
+        return Step(SKIP, path, IN_THE_WAY) if _is_in_the_way(workspace, known, path) else Step(ADD, path)
+    as_got = entry is not None and pristine.is_same(entry.get("sha256"), here)
+    if pristine.is_same_content(data, here):
+        gets_executable = files.is_executable(workspace.course.folder / path) and not files.is_executable(workspace.root / path)
+        return Step(UPDATE, path) if gets_executable else None if as_got else Step(ADOPT, path)
+    if as_got:
+        return Step(UPDATE, path)
+    if entry is None:
+        return Step(SKIP, path, IN_THE_WAY)
+    return None if pristine.is_same(entry.get("sha256"), data) and entry.get("version") != "unknown" else Step(SKIP, path, MODIFIED)
+
+
+def _step_for_gone(workspace: Workspace, known: State, path: str) -> Step:
+    """What becomes of a file that the course no longer has."""
+    here = content(workspace.root / path)
+    as_got = here is not None and pristine.is_same(known[path].get("sha256"), here)
+    return Step(REMOVE if as_got and not is_link(workspace.root, path) else FORGET, path)
+
+
+def _moved(workspace: Workspace, known: State) -> Iterator[tuple[str, str]]:
+    """Working copies of modules whose folder has another name now: where each lies, and where it belongs."""
+    numbers = {module.number: module for module in workspace.course.modules if workspace.course.is_written(module)}
+    for path in known:
+        parts = path.split("/")
+        if len(parts) != 3 or parts[0] != "modules":
+            continue
+        name, suffix = parts[2].rpartition(".")[::2]
+        module = numbers.get(parts[1][:2])
+        if module is None or name != parts[1] or parts[1] == module.folder or suffix not in ("py", "ipynb"):
+            continue
+        there = f"modules/{module.folder}/{module.folder}.{suffix}"
+        if content(workspace.root / path) is not None and not (workspace.root / there).exists():
+            yield path, there
+
+
+def _is_of_present_module(workspace: Workspace, path: str, moved: dict[str, str]) -> bool:
+    """Whether a path lies in the folder of a module that the workspace has: a new module comes whole."""
+    parts = path.split("/")
+    if parts[0] != "modules":
+        return False
+    present = f"{parts[1]}/" in {f"{there.split('/')[1]}/" for there in moved.values()}
+    return present or any((workspace.root / "modules" / parts[1] / f"{parts[1]}.{suffix}").is_file() for suffix in ("py", "ipynb"))
+
+
+def _module_changes(workspace: Workspace, known: State, new: dict[str, bytes], moved: dict[str, str]) -> Iterator[ModuleChange]:
+    complete = {module.number for module in progress.complete(workspace)}
+    came_from = {there: here for here, there in moved.items()}
+    for module in workspace.course.modules:
+        prefix = f"modules/{module.folder}/"
+        paths = [path for path in new if path.startswith(prefix) and _is_of_present_module(workspace, path, moved)]
+        if not paths:
+            continue
+        was = {path: known.get(came_from.get(path, path), {}) for path in paths}
+        changed = [path for path in paths if not pristine.is_same(was[path].get("sha256"), new[path]) or was[path].get("version", "unknown") == "unknown"]
+        if not changed:
+            continue
+        touched = any(
+            not pristine.is_same(was[path].get("sha256"), data)
+            for path in paths
+            if (data := content(workspace.root / came_from.get(path, path))) is not None
+        )
+        state = COMPLETED if module.number in complete else CHANGED if touched else UNTOUCHED
+        since = min((str(entry.get("version", "unknown")) for entry in was.values()), key=_age)
+        yield ModuleChange(module, state, tuple(changed), since)
+
+
+def _age(version: str) -> tuple[bool, object]:
+    from pytest_tinytorch.update.releases import number_of
+
+    return (False, 0) if version == "unknown" else (True, number_of(version, "version.json"))
+
+
+def is_link(root: Path, path: str) -> bool:
+    """Whether a path of the workspace is a link or lies below one: then it isn't ours to replace."""
+    parts = path.split("/")
+    return any((root / "/".join(parts[: length + 1])).is_symlink() for length in range(len(parts)))
+
+
+def _is_in_the_way(workspace: Workspace, known: State, path: str) -> bool:
+    """Whether something keeps a new file from its place.
+
+    A folder of its name, a file where its folder belongs, or the student's file whose name differs in case only, which
+    is the same file to some systems. One that the course itself takes away is in nobody's way.
+    """
+    target = workspace.root / path
+    if target.exists() and content(target) is None and target.is_dir():
+        return True
+    for parent in target.relative_to(workspace.root).parents:
+        if (workspace.root / parent).exists() and not (workspace.root / parent).is_dir():
+            return True
+    if not target.parent.is_dir():
+        return False
+    others = [name for name in os.listdir(target.parent) if name.casefold() == target.name.casefold() and name != target.name]  # noqa: PTH208
+    folder = path.rpartition("/")[0]
+    return any(f"{folder}/{name}".removeprefix("/") not in known for name in others)

@@ -1,0 +1,90 @@
+"""What a course says of its versions: why a file changed (`CHANGES.toml`), and what it held (`history.json`)."""
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from packaging.version import InvalidVersion, Version
+
+from pytest_tinytorch.course.curriculum import Course, parse_toml
+from pytest_tinytorch.state import pristine
+from tinytorch.errors import ConfigError
+
+KINDS = {"fix": "bug fix", "feature": "new feature", "text": "text"}  # as CHANGES.toml has it: as people read it
+_KEYS = {"version", "kind", "files", "why"}
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why files changed in one version."""
+
+    version: str
+    kind: str
+    files: tuple[str, ...]  # paths in a workspace, with * for any text; of a working copy the script's
+    why: str
+
+    def covers(self, path: str) -> bool:
+        return any(fnmatchcase(path, pattern) for pattern in self.files)
+
+
+def reasons(course: Course) -> list[Reason]:
+    """The entries of `CHANGES.toml`, newest first as they stand there; a course without the file gives none.
+
+    Raises: ConfigError with the entry that can't be used.
+    """
+    path = course.folder / "CHANGES.toml"
+    try:
+        entries = parse_toml(path.read_text("utf-8")).get("change", [])
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: {error}") from error
+    if not isinstance(entries, list):
+        raise ConfigError(f"{path}: change must be [[change]] tables")
+    return [_reason(path, number, entry) for number, entry in enumerate(entries, start=1)]
+
+
+def _reason(path: Path, number: int, entry: object) -> Reason:
+    place = f"{path}: [[change]] number {number}"
+    if not isinstance(entry, dict) or set(entry) != _KEYS:
+        raise ConfigError(f"{place} must have the keys {', '.join(sorted(_KEYS))}")
+    if entry["kind"] not in KINDS:
+        raise ConfigError(f"{place}: kind is {entry['kind']!r}, and one of {', '.join(KINDS)} was expected")
+    files = entry["files"]
+    if not isinstance(files, list) or not files or not all(isinstance(text, str) for text in files):
+        raise ConfigError(f"{place}: files must be a list of paths")
+    if not isinstance(entry["why"], str) or not entry["why"].strip():
+        raise ConfigError(f"{place}: why must be a sentence")
+    number_of(str(entry["version"]), place)
+    return Reason(entry["version"], entry["kind"], tuple(files), entry["why"].strip())
+
+
+def number_of(version: str, place: str) -> Version:
+    """A version that can be compared. Raises: ConfigError, with the place, if it is none."""
+    try:
+        return Version(version)
+    except InvalidVersion as error:
+        raise ConfigError(f"{place}: {version!r} is no version such as 1.2.0") from error
+
+
+def reasons_for(course: Course, path: str, since: str) -> list[Reason]:
+    """Why a file of a workspace changed after the version `since`; "unknown" is before all others."""
+    working_copy = path.removesuffix(".ipynb") + ".py" if path.startswith("modules/") else path
+    return [
+        reason for reason in reasons(course)
+        if reason.covers(working_copy) and (since == "unknown" or Version(reason.version) > number_of(since, "version.json"))
+    ]
+
+
+def known_version(course: Course, path: str, data: bytes) -> str | None:
+    """The newest version of the course in which a file had this content; None if it never had."""
+    try:
+        history = json.loads((course.folder / "history.json").read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{course.folder / 'history.json'}: {error}. Make it again with: make generate") from error
+    versions = [version for version, sha256 in history.get(path, {}).items() if pristine.is_same(sha256, data)]
+    return max(versions, key=Version, default=None)

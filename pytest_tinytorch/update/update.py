@@ -1,0 +1,222 @@
+"""Brings what the installed course changed into a workspace: everything but modules at once, a module when asked.
+
+Each is one transaction: all of it or none, and `tito update --rollback` takes it back.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pytest_tinytorch.course.curriculum import Module
+from pytest_tinytorch.reset import reset_contents
+from pytest_tinytorch.starting import check_written
+from pytest_tinytorch.state import backups, pristine, progress, transaction
+from pytest_tinytorch.state.store import State, encoded, utc_now
+from pytest_tinytorch.update import merge, plan, releases, trial
+from pytest_tinytorch.update.plan import ADD, ADOPT, FORGET, MOVE, REMOVE, UPDATE, Plan, Step
+from pytest_tinytorch.update.releases import number_of
+from pytest_tinytorch.workspace import create
+from pytest_tinytorch.workspace.export import export_text
+from pytest_tinytorch.workspace.layout import WorkingCopy, Workspace
+from tinytorch import files
+from tinytorch.errors import UpdateConflict
+
+COMMAND = "tito update"
+Contents = dict[str, "bytes | None"]
+
+
+@dataclass
+class Taken:
+    """What became of a module that was brought up to date."""
+
+    module: Module
+    version: str
+    backups: list[Path] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)  # of its other files and its tests
+    written: list[str] = field(default_factory=list)  # paths of its working copies
+    was_complete: bool = False
+    # of a merge
+    conflicts: list[merge.Conflict] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    tested: trial.Trial | None = None
+    exported: Path | None = None
+    outdated: bool = False  # it is complete, and its export lacks the change
+
+
+def update(workspace: Workspace, *, downgrade: bool = False) -> Plan:
+    """Carry out what `plan.plan` says, as one step; returns it.
+
+    Raises: UpdateConflict if the installed course is older than the workspace's, unless `downgrade`.
+    """
+    with workspace.store.locked():
+        versions = workspace.store.read("version.json")
+        planned = plan.plan(workspace)
+        check_direction(planned, downgrade=downgrade)
+        contents: Contents = {}
+        for step in planned.steps:
+            contents |= _carried_out(workspace, versions, step, planned.contents)
+        _write(workspace, versions, contents, planned.new, COMMAND)
+    return planned
+
+
+def check_direction(planned: Plan, *, downgrade: bool) -> None:
+    """Raises: UpdateConflict if the installed course is older than the workspace's, unless `downgrade`."""
+    old, new = number_of(planned.old, "version.json"), number_of(planned.new, "the installed course's VERSION")
+    if new < old and not downgrade:
+        raise UpdateConflict(
+            f"The installed course is version {planned.new}, and this workspace has {planned.old}, which is newer. Nothing was "
+            "changed. Upgrade with: pip install --upgrade tinytorch. To go back all the same: tito update --downgrade"
+        )
+
+
+def take_module(workspace: Workspace, module: Module) -> Taken:
+    """Put the course's version of a module and its tests in place, after a backup; its completion is cleared."""
+    check_written(workspace, module)
+    with workspace.store.locked():
+        versions, state = workspace.store.read("version.json"), workspace.store.read(progress.PROGRESS)
+        taken = Taken(module, workspace.course.version, was_complete=int(module.number) in state["completed_modules"])
+        contents, written = reset_contents(workspace, module, versions, state)
+        taken.written = [workspace.relative(path) for path in written]
+        taken.backups = backups.back_up_working_copy(workspace, module)
+        contents |= _beside(workspace, versions, taken)
+        contents[f".tito/{progress.PROGRESS}"] = encoded(state)
+        _write(workspace, versions, contents, versions["template_version"], f"{COMMAND} --module {module.number}")
+    return taken
+
+
+def merge_module(workspace: Workspace, module: Module) -> Taken:
+    """Merge the course's version of a module into the student's, test the result, then put it in place.
+
+    A completed module whose tests pass is exported again in the same step.
+
+    Raises: UpdateConflict, and nothing is changed, if it is not known what the student started from, if conflicts of an
+        earlier merge aren't settled, or if tests that pass with the student's file fail with the merged one; ExportError
+        if a file can't be read as a working copy.
+    """
+    check_written(workspace, module)
+    with workspace.store.locked():
+        versions, state = workspace.store.read("version.json"), workspace.store.read(progress.PROGRESS)
+        copy = workspace.working_copy(module)
+        taken = Taken(module, workspace.course.version, was_complete=module in progress.complete(workspace, state))
+        path = workspace.relative(copy.path)
+        theirs = create.stub_file(workspace.course, module, copy.path.suffix[1:])
+        beside = _beside(workspace, versions, taken)
+        merged = _merged(workspace, copy, theirs, versions["files"].get(path, {}).get("version", "unknown"))
+        taken.written, taken.conflicts, taken.notes = [path], merged.conflicts, merged.notes
+        if merged.data != copy.data:
+            taken.tested = _tested(workspace, copy, merged, beside)
+        contents = beside | {path: merged.data, **_got(workspace, versions, path, theirs)}
+        taken.backups = backups.back_up_working_copy(workspace, module)
+        new_copy = WorkingCopy(module, copy.path, merged.data)
+        if taken.was_complete and new_copy.code_hash != copy.code_hash:
+            if taken.tested and taken.tested.passed and not merged.conflicts:
+                taken.exported = workspace.export(module)
+                contents[workspace.relative(taken.exported)] = export_text(workspace, new_copy).encode("utf-8")
+                progress.enter_result(state, module, [], new_copy.code_hash)
+            else:
+                taken.outdated = True
+                progress.mark_outdated(state, module, workspace.course.version)
+            contents[f".tito/{progress.PROGRESS}"] = encoded(state)
+        _write(workspace, versions, contents, versions["template_version"], f"{COMMAND} --module {module.number} --merge")
+    return taken
+
+
+def _merged(workspace: Workspace, copy: WorkingCopy, theirs: bytes, since: str) -> merge.Merged:
+    path, number = workspace.relative(copy.path), copy.module.number
+    base = workspace.pristine / path
+    if not base.is_file():
+        raise UpdateConflict(
+            f"{path} can't be merged: there is no copy of what you started from (.tito/pristine/{path}), so nobody can tell your "
+            f"changes from the course's. Nothing was changed. Take the course's version, which backs up yours, and bring your "
+            f"work over: tito update --module {number}, then: tito backup diff {number}"
+        )
+    if unsettled := [cell for cell in copy.cells if cell.conflict]:
+        raise UpdateConflict(
+            f"{path} has {len(unsettled)} conflict{'s' if len(unsettled) > 1 else ''} of an earlier update, the first in cell "
+            f"{unsettled[0].number}: {unsettled[0].conflict}. Nothing was changed. Settle them, delete their cells, then merge again."
+        )
+    reasons = releases.reasons_for(workspace.course, path, since)
+    return merge.merge(base.read_bytes(), copy.data, theirs, copy.path, about=" ".join(reason.why for reason in reasons))
+
+
+def _tested(workspace: Workspace, copy: WorkingCopy, merged: merge.Merged, beside: Contents) -> trial.Trial:
+    """Test the merged file, and refuse it if it breaks what works."""
+    path = workspace.relative(copy.path)
+    result = trial.run(workspace, copy.module, beside | {path: merged.data})
+    if result.passed:
+        return result
+    broken = result.breaks(trial.run(workspace, copy.module, beside | {path: copy.data}))
+    if broken:
+        aside = workspace.tito / "merge" / copy.path.name
+        with workspace.store.writing(aside.name):
+            files.write_atomic(aside, merged.data)
+        named = ", ".join(broken[:3]) + (f" and {len(broken) - 3} more" if len(broken) > 3 else "")
+        raise UpdateConflict(
+            f"{path} was not changed: with the course's change merged in, tests fail that pass with your file: {named}. "
+            f"What the merge made is in {workspace.relative(aside)}, to compare. To take the course's version and bring your work "
+            f"over: tito update --module {copy.module.number}"
+        )
+    return result
+
+
+def _beside(workspace: Workspace, versions: State, taken: Taken) -> Contents:
+    """The module's tests and the other files in its folder, brought up to date."""
+    module, contents = taken.module, create.files_here(workspace)
+    folders = (f"modules/{module.folder}/", f"{module.test_folder}/")
+    working_copies = {workspace.relative(form) for form in workspace.forms(module)}
+    steps = plan.file_steps(
+        workspace, versions["files"], contents, lambda path: path.startswith(folders) and path not in working_copies
+    )
+    carried_out: Contents = {}
+    for step in sorted(steps, key=lambda step: step.path):
+        carried_out |= _carried_out(workspace, versions, step, contents)
+        taken.steps += [step] if step.action in plan.VISIBLE else []
+    return carried_out
+
+
+def _carried_out(workspace: Workspace, versions: State, step: Step, course: Mapping[str, bytes]) -> Contents:
+    """The contents that a step stands for; `versions` is told."""
+    if step.action in (ADD, UPDATE, ADOPT):
+        data = course[step.path]
+        put: Contents = {step.path: data} if step.action != ADOPT else {}
+        return put | _got(workspace, versions, step.path, data)
+    if step.action in (REMOVE, FORGET):
+        versions["files"].pop(step.path, None)
+        gone: Contents = {_pristine(step.path): None}
+        return gone | {step.path: None} if step.action == REMOVE else gone
+    if step.action == MOVE:
+        entry = versions["files"].pop(step.source)
+        versions["files"][step.path] = entry
+        base = transaction.content(workspace.root / _pristine(step.source))
+        return {
+            step.path: transaction.content(workspace.root / step.source), step.source: None,
+            _pristine(step.path): base, _pristine(step.source): None,
+        }
+    return {}
+
+
+def _got(workspace: Workspace, versions: State, path: str, data: bytes) -> Contents:
+    """Enter that the workspace has the installed course's version of a file, and keep a pristine copy."""
+    versions["files"][path] = {"version": workspace.course.version, "modified_by_student": False, "sha256": files.sha256(data)}
+    return {_pristine(path): data}
+
+
+def _pristine(path: str) -> str:
+    return f".tito/pristine/{path}"
+
+
+def _write(workspace: Workspace, versions: State, contents: Contents, version: str, command: str) -> None:
+    """Put contents in place as one step, with a `version.json` that is true of them; nothing is written for no change."""
+    if not contents and versions["template_version"] == version:
+        return
+    for path, entry in versions["files"].items():
+        data = contents[path] if path in contents else transaction.content(workspace.root / path)
+        entry["modified_by_student"] = not pristine.is_same(entry.get("sha256"), data)
+    versions |= {"template_version": version, "last_updated": utc_now()}
+    contents[".tito/version.json"] = encoded(versions)
+    transaction.replace(workspace, contents, command=command, executable=_executable(workspace, contents))
+
+
+def _executable(workspace: Workspace, paths: Iterable[str]) -> dict[str, bool]:
+    return {path: True for path in paths if files.is_executable(workspace.course.folder / path)}

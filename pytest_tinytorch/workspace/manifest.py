@@ -1,0 +1,58 @@
+"""Which tests a module needs to pass: those that pytest collects in a new workspace."""
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from pytest_tinytorch.course.curriculum import TEMPLATES_VARIABLE, Course, Milestone, Module
+from pytest_tinytorch.workspace.create import create
+from tinytorch._overlay import STAGING_VARIABLE, WORKSPACE_VARIABLE
+from tinytorch.errors import ConfigError
+
+_OTHERS = (WORKSPACE_VARIABLE, STAGING_VARIABLE, "PYTEST_ADDOPTS", "PYTEST_PLUGINS")  # would change what is collected
+
+_NO_TESTS = 5  # pytest's exit status
+
+
+def collect(course: Course, parts: Sequence[Module | Milestone]) -> dict[str, list[str]]:
+    """Marker to sorted test ids of modules and milestones, whose needs must be among them.
+
+    Raises: ConfigError with what pytest printed, if it can't collect them, or finds none for one.
+    """
+    with tempfile.TemporaryDirectory(prefix="tinytorch-manifest-") as folder:
+        workspace, file = create(Path(folder) / "workspace", course, format="py"), Path(folder) / "manifest.json"
+        marks = " or ".join(part.marker for part in parts)
+        command = ["-m", marks, "-q", "-p", "no:cacheprovider", f"--tito-manifest={file}"]
+        status, printed = _pytest(course, workspace.root, [*command, "--collect-only"])
+        if status not in (0, _NO_TESTS):
+            raise ConfigError(f"The course's tests can't be collected:\n{printed}")
+        found: dict[str, list[str]] = json.loads(file.read_text("utf-8"))
+        for part in parts:
+            if not found.get(part.marker):
+                raise ConfigError(f"{part.label} has no tests that pytest collects:\n{printed}")
+            if any(test.endswith(f"::import_{part.folder}") for test in found[part.marker]):  # see session.BrokenTests
+                _, printed = _pytest(course, workspace.root, [*command, "-x", part.test_folder])
+                raise ConfigError(f"The stub of {part.label} can't be imported:\n{printed}")
+    return found
+
+
+def _pytest(course: Course, root: Path, arguments: Sequence[str]) -> tuple[int, str]:
+    """Pytest's exit status in a workspace, and what it prints."""
+    inherited = {name: value for name, value in os.environ.items() if name not in _OTHERS}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *arguments],
+        cwd=root,
+        env=inherited | {TEMPLATES_VARIABLE: str(course.folder), "NO_COLOR": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    return done.returncode, done.stdout.strip().replace(f"{root}{os.sep}", "")

@@ -1,0 +1,239 @@
+"""`tito update`."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tito import opening, render
+from tito.group import Command
+from tito.options import json_option
+from tito.tab import modules
+
+if TYPE_CHECKING:
+    from pytest_tinytorch.update.plan import ModuleChange, Plan, Step
+    from pytest_tinytorch.update.update import Taken
+    from pytest_tinytorch.workspace.layout import Workspace
+
+_MANY = 3  # more files of one folder that come or go are told together
+_DONE = {"add": "Added", "update": "Updated", "remove": "Removed", "move": "Moved", "skip": "Skipped"}
+_WOULD = {"add": "Would add", "update": "Would update", "remove": "Would remove", "move": "Would move", "skip": "Would skip"}
+
+
+@click.command(cls=Command, example="tito update --check\ntito update\ntito update --module 05 --merge")
+@click.option("--check", is_flag=True, help="List what the installed course changed, and why. Changes nothing.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, file by file. Changes nothing.")
+@click.option("--module", "name", metavar="NN", shell_complete=modules, help="Put the course's version of one module in place of yours, after a backup.")
+@click.option("--merge", "merges", is_flag=True, help="With --module: merge the course's changes into your work.")
+@click.option("--rollback", is_flag=True, help="Take the last update back.")
+@click.option("--downgrade", is_flag=True, help="Go to an older version of the course.")
+@json_option
+def update(
+    check: bool, dry_run: bool, name: str | None, merges: bool, rollback: bool, downgrade: bool, as_json: bool
+) -> int:
+    """Bring the installed course's changes into this workspace.
+
+    Tests, milestones and other files that you have not modified are replaced, new ones are added. Your modules are never
+    touched, unless you ask for one with --module.
+    """
+    if sum(map(bool, (check, dry_run, name, rollback))) > 1 or (merges and not name) or (downgrade and rollback):
+        raise click.UsageError("Give one of --check, --dry-run, --module NN and --rollback; --merge goes with --module.")
+    workspace = opening.workspace()
+    if rollback:
+        return _rollback(workspace, as_json=as_json)
+    if name:
+        return _module(workspace, name, merges=merges, as_json=as_json)
+    from pytest_tinytorch.update import plan
+    from pytest_tinytorch.update.update import check_direction
+    from pytest_tinytorch.update.update import update as bring_up_to_date
+
+    if check or dry_run:
+        planned = plan.plan(workspace)
+        if dry_run:
+            check_direction(planned, downgrade=downgrade)
+    else:
+        planned = bring_up_to_date(workspace, downgrade=downgrade)
+    if as_json:
+        render.data(_as_json(workspace, planned))
+    elif check:
+        _say_available(workspace, planned)
+    else:
+        _say_done(planned, _WOULD if dry_run else _DONE)
+    return 0
+
+
+def _rollback(workspace: Workspace, *, as_json: bool) -> int:
+    from pytest_tinytorch.state.undo import undo
+    from pytest_tinytorch.update.update import COMMAND
+
+    render.undone(workspace, undo(workspace, of=COMMAND), as_json=as_json)
+    return 0
+
+
+# --- the whole course ---------------------------------------------------------------------------------------------
+
+
+def _say_available(workspace: Workspace, planned: Plan) -> None:
+    from pytest_tinytorch.update.plan import SKIP
+    from pytest_tinytorch.update.releases import KINDS
+
+    render.say(f"Package version: {planned.new} (you have {planned.old})", bold=True)
+    files = [step for step in planned.visible if step.action != SKIP]
+    skipped = [step for step in planned.visible if step.action == SKIP]
+    if not (files or skipped or planned.modules):
+        render.say("Everything is up to date.")
+        return
+    reasons: dict[tuple[str, str, str], None] = {}
+    render.say("Available updates:" if files else "Available updates: none")
+    for label, steps in _gathered(files):
+        found = [reason for step in steps for reason in _reasons(workspace, planned, step.path)]
+        reasons |= dict.fromkeys((r.version, KINDS[r.kind], r.why) for r in found)
+        render.say(f"   {label} ({KINDS[found[0].kind] if found else _DONE[steps[0].action].lower()})")
+    for step in skipped:
+        render.say(f"   {step.path} (will be skipped: {step.why_not})")
+    for module in planned.modules:
+        reasons |= dict.fromkeys(
+            (r.version, KINDS[r.kind], r.why) for path in module.paths for r in _reasons(workspace, planned, path)
+        )
+    if reasons:
+        render.say("\nWhat changed:")
+        for version, kind, why in reasons:
+            render.say(f"   {version}, {kind}: {why}")
+    if planned.modules:
+        render.say("\nModules that changed, which 'tito update' does not touch:")
+        for module in planned.modules:
+            render.say(f"   {module.module.label} ({module.state}): {module.command}")
+    if files:
+        render.say("\nRun 'tito update' to apply, or 'tito update --dry-run' to preview.")
+
+
+def _gathered(steps: Sequence[Step]) -> list[tuple[str, list[Step]]]:
+    """Steps with the path to print; a folder of which many files come or go is one."""
+    groups: dict[tuple[str, str], list[Step]] = {}
+    for step in steps:
+        alone = step.action not in ("add", "remove") or step.path.count("/") < 2
+        folder = step.path if alone else "/".join(step.path.split("/")[:2]) + "/"
+        groups.setdefault((step.action, folder), []).append(step)
+    gathered = []
+    for (_, folder), group in groups.items():
+        if len(group) > _MANY:
+            gathered.append((f"{folder} with {len(group)} files", group))
+        else:
+            gathered += [(_path(step), [step]) for step in group]
+    return gathered
+
+
+def _path(step: Step) -> str:
+    where = f"{step.source} to {step.path}" if step.source else step.path
+    return where + (f" ({step.why_not})" if step.why_not else "")
+
+
+def _reasons(workspace: Workspace, planned: Plan, path: str) -> list[Any]:
+    from pytest_tinytorch.update.releases import reasons_for
+
+    known = workspace.store.read("version.json")["files"]
+    return reasons_for(workspace.course, path, known.get(path, {}).get("version", planned.old))
+
+
+def _say_done(planned: Plan, words: dict[str, str]) -> None:
+    if not planned.visible and not planned.modules:
+        render.say(f"Everything is up to date: version {planned.new}.")
+        return
+    for label, steps in _gathered(planned.visible):
+        render.say(f"{words[steps[0].action]} {label}")
+    for change in planned.modules:
+        render.say(f"{words['skip']} modules/{change.module.folder} ({_why_skipped(change)})")
+    if planned.modules:
+        render.say()
+        for change in planned.modules:
+            verb = "merge the change into" if change.command.endswith("--merge") else "take the change of"
+            render.say(f"To {verb} module {change.module.number}: {change.command}")
+        render.say(f"To reset a module to latest: tito module reset {planned.modules[0].module.number}")
+    if words is _DONE and any(step.action != "skip" for step in planned.visible):
+        render.say("To take this update back: tito update --rollback")
+
+
+def _why_skipped(change: ModuleChange) -> str:
+    return {"untouched": "not begun", "modified": "student modified", "completed": "completed"}[change.state]
+
+
+def _as_json(workspace: Workspace, planned: Plan) -> dict[str, Any]:
+    def why(path: str) -> list[dict[str, str]]:
+        return [{"version": r.version, "kind": r.kind, "why": r.why} for r in _reasons(workspace, planned, path)]
+
+    return {
+        "package_version": planned.new,
+        "workspace_version": planned.old,
+        "files": [
+            {"action": s.action, "path": s.path, "from": s.source, "why_not": s.why_not, "reasons": why(s.path)}
+            for s in planned.visible
+        ],
+        "modules": [
+            {
+                "number": m.module.number, "state": m.state, "since": m.since, "command": m.command, "paths": list(m.paths),
+                "reasons": [reason for path in m.paths for reason in why(path)],
+            }
+            for m in planned.modules
+        ],
+    }
+
+
+# --- one module ---------------------------------------------------------------------------------------------------
+
+
+def _module(workspace: Workspace, name: str, *, merges: bool, as_json: bool) -> int:
+    from pytest_tinytorch.update.update import merge_module, take_module
+
+    module = workspace.course.module(name)
+    taken = merge_module(workspace, module) if merges else take_module(workspace, module)
+    if as_json:
+        render.data(_taken_as_json(workspace, taken))
+        return 0
+    for path in taken.backups:
+        render.say(f"Backed up to {workspace.relative(path)}")
+    for written in taken.written:
+        render.say(f"{'Merged' if merges else 'Updated'} {written} {'with' if merges else 'to'} version {taken.version}", bold=True)
+    for step in taken.steps:
+        render.say(f"{_DONE[step.action]} {_path(step)}")
+    _say_merged(workspace, taken)
+    if taken.was_complete and not merges:
+        render.say(f"Module {module.number} is no longer recorded as complete; its export stays until you complete it again.")
+    render.say(f"Test it: pytest -m {module.marker}")
+    render.say("To take this back: tito update --rollback")
+    return 0
+
+
+def _say_merged(workspace: Workspace, taken: Taken) -> None:
+    for note in taken.notes:
+        render.say(f"  {note}")
+    for conflict in taken.conflicts:
+        render.say(f"  to settle: {conflict.title}. Both the course and you changed it; a cell above yours shows the course's change.", fg="yellow")
+    if taken.tested is None:
+        return
+    if taken.exported:
+        render.say(f"All tests pass; exported again to {workspace.relative(taken.exported)}", fg="green")
+    elif taken.tested.passed:
+        render.say("All tests of the module pass.", fg="green")
+    elif taken.tested.failed is None:
+        render.say("The module's tests can't run yet, with the change as without it.", fg="yellow")
+    else:
+        count = len(taken.tested.failed)
+        render.say(f"{count} test{'s' if count > 1 else ''} of the module fail{'s' if count == 1 else ''}, with the change as without it.", fg="yellow")
+    if taken.outdated:
+        render.say("The module stays recorded as complete; its export is older than the change until you complete it again.")
+
+
+def _taken_as_json(workspace: Workspace, taken: Taken) -> dict[str, Any]:
+    tested = taken.tested
+    return {
+        "module": taken.module.number,
+        "version": taken.version,
+        "written": taken.written,
+        "backups": [workspace.relative(path) for path in taken.backups],
+        "files": [{"action": step.action, "path": step.path, "why_not": step.why_not} for step in taken.steps],
+        "conflicts": [{"title": conflict.title, "diff": conflict.diff} for conflict in taken.conflicts],
+        "notes": taken.notes,
+        "failed": None if tested is None or tested.failed is None else sorted(tested.failed),
+        "exported": workspace.relative(taken.exported) if taken.exported else None,
+    }
