@@ -3,7 +3,8 @@ from __future__ import annotations
 
 import importlib.util
 import zlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -94,11 +95,16 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Add the hints whose condition held to the report of a failure, mark one that met an empty exercise, explain others."""
-    report = yield
     compared = item.config.stash.get(compared_key, [])
     if compared:
         del item.config.stash[compared_key]  # also those of a test that passed: it may have expected its assertion to fail
-    if not report.failed or call.excinfo is None:
+    if call.excinfo is None:
+        return (yield)
+    empty = _empty_exercise(call.excinfo)
+    explains = not empty and call.when == "call" and _is_ours(item)
+    with _told_as(item, empty or (_explained(item, call.excinfo, compared) if explains else None)):
+        report = yield
+    if not report.failed:
         return report
     hints = list(item.stash.get(hints_key, ()))
     for mark in item.iter_markers("hint"):
@@ -113,13 +119,30 @@ def pytest_runtest_makereport(
         from pytest_tinytorch.failures import asked  # most sessions have no failures
 
         report.asks = asked(item.function)  # type: ignore[attr-defined]  # travels with the report
-    if call.excinfo.errisinstance(NotImplementedError) and str(call.excinfo.value).startswith(EXERCISE):
-        report.longrepr = str(call.excinfo.value)
-        name, _, _ = report.longrepr.removeprefix(EXERCISE).partition(":")
+    if empty:
+        report.longrepr = empty  # pytest itself tells of a fixture's
+        name, _, _ = empty.removeprefix(EXERCISE).partition(":")
         report.meets_empty_exercise = name  # type: ignore[attr-defined]  # travels with the report
-    elif call.when == "call" and report.longrepr is not None and _is_ours(item):
-        report.longrepr = _explained(item, call.excinfo, compared) or report.longrepr
     return report
+
+
+def _empty_exercise(excinfo: pytest.ExceptionInfo[BaseException]) -> str | None:
+    """What a stub says that a test met, if that is how it failed."""
+    text = str(excinfo.value) if excinfo.errisinstance(NotImplementedError) else ""
+    return text if text.startswith(EXERCISE) else None
+
+
+@contextmanager
+def _told_as(item: pytest.Item, told: object) -> Iterator[None]:
+    """Have pytest tell a failure so, unless that is None. Its own traceback, which nobody would see, takes longer than most tests."""
+    if told is None:
+        yield
+        return
+    item.repr_failure = lambda excinfo, style=None: told  # type: ignore[method-assign, assignment, return-value]
+    try:
+        yield
+    finally:
+        del item.repr_failure
 
 
 def _is_ours(item: pytest.Item) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,12 +27,24 @@ from pytest_tinytorch.completion import (
     judge,
 )
 from pytest_tinytorch.course.curriculum import Milestone, Module, as_ranges
-from pytest_tinytorch.fixtures import hints_of
+from pytest_tinytorch.fixtures import EXERCISE, hints_of
 from pytest_tinytorch.state import progress
+from pytest_tinytorch.workspace.export import place
 from tinytorch.errors import TinyTorchError
 
 if TYPE_CHECKING:
     from pytest_tinytorch.session import CourseSession
+
+
+@dataclass(frozen=True)
+class Count:
+    """How far an exercise is."""
+
+    exercise: str
+    passed: int
+    tests: int
+    missing: str  # "not written yet", "waits for" another, or nothing
+    place: str  # where it begins in the working copy, if it does
 
 
 class Recorder:
@@ -45,8 +58,10 @@ class Recorder:
         self.failures: dict[str, pytest.TestReport] = {}
         self.empty: dict[str, str] = {}  # tests that met an exercise which isn't written yet, and that exercise
         self._exercise_of: dict[str, str] = {}
+        self._collected: dict[str, int] = {}  # node ids in their order; none on xdist's controller
         self._files: dict[str, str | None] = {}  # a node id's file -> the same relative to the workspace
         self.verdicts: dict[str, Verdict] = {}  # by marker
+        self.failed_before: dict[str, list[str]] = {}  # by marker: what failed when the module was tested last
         self.completions: list[Completion] = []
         self.unrecorded: list[str] = []  # why a result could not be written
         self.completing = bool(config.option.tito_complete)
@@ -79,6 +94,7 @@ class Recorder:
             pytest.exit(str(error), returncode=1)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self._collected = {item.nodeid: number for number, item in enumerate(session.items)}
         if file := self.config.option.tito_manifest:
             ids = [test for item in session.items if (test := self.test_id(item.nodeid))]
             parts = self.session.plan.selected.parts
@@ -99,13 +115,30 @@ class Recorder:
         if exercise := getattr(report, "meets_empty_exercise", None):
             self.empty[test] = exercise
 
-    def exercises(self, part: Module | Milestone) -> dict[str, list[str]]:
-        """Exercise to the ids of its tests that ran, in the order of the first of them."""
+    def counts(self, part: Module | Milestone) -> list[Count]:
+        """How far each exercise is whose tests ran, in the order of the working copy."""
         found: dict[str, list[str]] = {}
         for test, exercise in self._exercise_of.items():
             if test.startswith(part.test_folder + "/"):
                 found.setdefault(exercise, []).append(test)
-        return found
+        copy = self.session.plan.copies.get(part.number) if found and isinstance(part, Module) else None
+        cells = {cell.exercise: cell for cell in copy.cells if cell.exercise} if copy else {}
+        order, outcomes = list(cells), self.outcomes(part)
+        return [
+            Count(
+                exercise, sum(outcomes[test] == PASSED for test in tests), len(tests), self._missing(part, exercise, tests),
+                place(self.workspace, copy, cells[exercise], 1) if copy and exercise in cells else "",
+            )
+            for exercise, tests in sorted(found.items(), key=lambda pair: order.index(pair[0]) if pair[0] in order else len(order))
+        ]
+
+    def _missing(self, part: Module | Milestone, exercise: str, tests: list[str]) -> str:
+        """Why tests of an exercise met a stub: the exercise isn't written, or it is, and they need another one too."""
+        met = dict.fromkeys(self.empty[test] for test in tests if test in self.empty)
+        copy = self.session.plan.copies.get(part.number) if isinstance(part, Module) else None
+        if exercise in met or (met and copy and f"{EXERCISE}{exercise}: ".encode() in copy.data):
+            return "not written yet"
+        return f"waits for {', '.join(met)}" if met else ""
 
     def test_id(self, nodeid: str) -> str | None:
         """A test's id relative to the workspace, whatever pytest's root is."""
@@ -158,6 +191,8 @@ class Recorder:
         copy = self.session.plan.copies.get(part.number)
         if copy and verdict.ran_all:
             try:
+                last = self.workspace.store.read(progress.PROGRESS).get("results", {}).get(part.key, {})
+                self.failed_before[part.marker] = last.get("failed", [])
                 progress.record_result(self.workspace.store, part, verdict.failed, copy.code_hash)
             except TinyTorchError as error:
                 self.unrecorded.append(str(error))
@@ -187,12 +222,27 @@ class Recorder:
     def _write_receipt(self) -> None:
         """Tell whoever started this session what came of it: a module that ends the process leaves no receipt."""
         if path := os.environ.get(RECEIPT_VARIABLE):
+            # several processes report as they come; those of xdist stay so
+            failures = sorted(self.failures.items(), key=lambda pair: self._collected.get(pair[1].nodeid, 0))
             told = {
                 "recorded": [completion.part.marker for completion in self.completions if completion.done],
                 "not_passed": {marker: verdict.reasons() for marker, verdict in self.verdicts.items()},
-                "failures": [self._told(test, report) for test, report in self.failures.items()],
+                "verdicts": {part.marker: self._judged(part) for part in self.workspace.course.parts if part.marker in self.verdicts},
+                "failures": [self._told(test, report) for test, report in failures],
             }
             Path(path).write_text(json.dumps(told), "utf-8")
+
+    def _judged(self, part: Module | Milestone) -> dict[str, object]:
+        verdict = self.verdicts[part.marker]
+        outcomes = list(verdict.outcomes.values())
+        return {
+            "done": verdict.passed,
+            "passed": outcomes.count(PASSED),
+            "not_run": outcomes.count(NOT_RUN),
+            "tests": len(outcomes),
+            "exercises": [asdict(count) for count in self.counts(part)],
+            "failed_before": self.failed_before.get(part.marker, []),
+        }
 
     def _told(self, test: str, report: pytest.TestReport) -> dict[str, object]:
         return {

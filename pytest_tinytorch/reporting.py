@@ -14,7 +14,7 @@ import pytest
 
 from pytest_tinytorch.completion import PASSED, Completion, Verdict
 from pytest_tinytorch.course.curriculum import Milestone, Module, as_ranges
-from pytest_tinytorch.fixtures import EXERCISE, hints_of
+from pytest_tinytorch.fixtures import hints_of
 from pytest_tinytorch.state import progress
 from tinytorch.errors import TinyTorchError
 
@@ -155,10 +155,10 @@ class Reporting:
         passed = sum(outcome == PASSED for outcome in verdict.outcomes.values())
         copy = self.session.plan.copies.get(part.number) if isinstance(part, Module) else None
         terminal.line(f"{passed} of {len(verdict.outcomes)} tests passed")
-        for exercise, tests in self._by_exercise(part):
-            done = sum(verdict.outcomes.get(test) == PASSED for test in tests)
-            said = self._what_is_missing(part, exercise, tests)
-            terminal.line(f"  {exercise:<20} {done:>3} of {len(tests):>3}{said}", green=done == len(tests), yellow=bool(said))
+        for count in self.recorder.counts(part):
+            said = count.missing and f"  {count.missing}"
+            done = count.passed == count.tests
+            terminal.line(f"  {count.exercise:<20} {count.passed:>3} of {count.tests:>3}{said}", green=done, yellow=bool(said))
         for cell in (cell for cell in copy.cells if cell.conflict) if copy and part.number not in self.session.plan.problems else ():
             terminal.line(f"  to settle: cell {cell.number} shows a change of the course's to {cell.conflict}", yellow=True)
         failures = {
@@ -177,20 +177,6 @@ class Reporting:
         hidden = sum(map(len, list(groups.values())[_SHOWN_FAILURES:]))
         if hidden:
             terminal.line(f"  and {hidden} more; -x stops at the first failure")
-
-    def _what_is_missing(self, part: Module | Milestone, exercise: str, tests: list[str]) -> str:
-        """Why tests of an exercise met a stub: the exercise isn't written, or it is, and they need another one too."""
-        met = dict.fromkeys(self.recorder.empty[test] for test in tests if test in self.recorder.empty)
-        copy = self.session.plan.copies.get(part.number) if isinstance(part, Module) else None
-        if exercise in met or (met and copy and f"{EXERCISE}{exercise}: ".encode() in copy.data):
-            return "  not written yet"
-        return f"  waits for {', '.join(met)}" if met else ""
-
-    def _by_exercise(self, part: Module | Milestone) -> list[tuple[str, list[str]]]:
-        """Exercises and the tests of theirs that ran, in the order of the working copy."""
-        copy, tests = self.session.plan.copies.get(part.number), self.recorder.exercises(part)
-        order = [cell.exercise for cell in copy.cells] if tests and copy and isinstance(part, Module) else []
-        return sorted(tests.items(), key=lambda pair: order.index(pair[0]) if pair[0] in order else len(order))
 
     def _completion(self, terminal: pytest.TerminalReporter, completion: Completion) -> None:
         part = completion.part

@@ -27,11 +27,12 @@ OPTIONS = {
     "complete": ("--tito-complete",),
     "try": ("--tito-working-copy",),
     "hint": ("-x", "--tito-in-order", "-q", "--tb=auto"),
+    "watch": ("--tito-in-order", "-q", "--tb=auto"),
 }
 
 
 def pytest_args(command: str, part: Module | Milestone, arguments: Sequence[str] = ()) -> list[str]:
-    """What comes after `pytest` to test or complete a module or milestone, to try one on the working copies, or to find what fails."""
+    """What comes after `pytest` to test or complete a module or milestone, to try one on the working copies, or to find what fails, once or at each save."""
     return ["-m", part.marker, *OPTIONS[command], *arguments]
 
 

@@ -21,7 +21,8 @@ from pytest_tinytorch.workspace.create import create
 from pytest_tinytorch.workspace.export import write_export
 from pytest_tinytorch.workspace.layout import Workspace
 from tests.benchmarks import framework
-from tests.benchmarks.pairs import Command, Ratio, compare
+from tests.benchmarks.pairs import Command, Ratio, compare, in_turn
+from tests.benchmarks.watcher import Watcher
 from tinytorch.measure import duration, memory
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -81,13 +82,24 @@ def pytest_status(folder: Path, pairs: int) -> Ratio:
     )
 
 
+def bare_pytest(workspace: Workspace) -> Command:
+    """The tests of module 01 on the exported package, without the plugin."""
+    bare = {"PYTHONPATH": str(Path(__file__).parent)}
+    return Command((*PYTEST, "-p", "no:tinytorch", "-p", "bare", "tests/01_tensor"), workspace.root, bare)
+
+
 def save_to_verdict(folder: Path, pairs: int, *, format: str) -> Ratio:
     workspace = solved_workspace(folder, format)
-    bare = {"PYTHONPATH": str(Path(__file__).parent)}
-    return compare(
-        Command((sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "module01"), workspace.root, {}),
-        Command((*PYTEST, "-p", "no:tinytorch", "-p", "bare", "tests/01_tensor"), workspace.root, bare), pairs,
-    )
+    pytest = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "module01")
+    return compare(Command(pytest, workspace.root, {}), bare_pytest(workspace), pairs)
+
+
+def watch(folder: Path, pairs: int, *, format: str) -> Ratio:
+    workspace = solved_workspace(folder, format)
+    with Watcher(workspace) as watcher:
+        base = bare_pytest(workspace)
+        watcher.seconds(), base.seconds()
+        return in_turn(watcher.seconds, base.seconds, pairs)
 
 
 ROWS = (
@@ -101,6 +113,10 @@ ROWS = (
         lambda folder, pairs: save_to_verdict(folder, pairs, format="ipynb")),
     Row("test module 01 from save to verdict, Python file", 1.3, "bare pytest on the exported package",
         lambda folder, pairs: save_to_verdict(folder, pairs, format="py")),
+    Row("`tito module watch`, module 01 from save to verdict, notebook", 0.4, "bare pytest on the exported package",
+        lambda folder, pairs: watch(folder, pairs, format="ipynb")),
+    Row("`tito module watch`, module 01 from save to verdict, Python file", 0.4, "bare pytest on the exported package",
+        lambda folder, pairs: watch(folder, pairs, format="py")),
     Row("MLP 784-256-128-10, batch 64: forward, backward, SGD", 1.0, "PyTorch",
         lambda folder, pairs: framework.run("mlp-step", pairs)),
     Row("Adam step on 1,000,000 parameters", 0.9, "PyTorch's default",

@@ -37,7 +37,7 @@ every_command = pytest.mark.parametrize("path", ALL, ids=["-".join(path) for pat
 def test_the_commands_are_those_of_the_course():
     assert {" ".join(path) for path in LEAVES} == {
         "init", "status", "reset", "export", "undo", "update", "completion",
-        *(f"module {name}" for name in ("list", "status", "start", "view", "test", "complete", "hint", "reset", "solution", "diff", "convert")),
+        *(f"module {name}" for name in ("list", "status", "start", "view", "test", "watch", "complete", "hint", "reset", "solution", "diff", "convert")),
         *(f"milestone {name}" for name in ("list", "status", "info", "run")),
         *(f"backup {name}" for name in ("list", "diff", "restore", "prune")),
         *(f"config {name}" for name in ("list", "get", "set")),

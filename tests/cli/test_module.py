@@ -179,12 +179,6 @@ def test_a_receipt_without_the_module_is_not_a_completion(student: Student, work
     assert "not recorded" in capsys.readouterr().err
 
 
-def test_the_receipt_is_the_recorders():
-    from pytest_tinytorch import recorder
-
-    assert recorder.RECEIPT_VARIABLE == running.RECEIPT_VARIABLE
-
-
 # --- solution ----------------------------------------------------------------------------------------------------
 
 

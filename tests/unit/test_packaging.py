@@ -16,7 +16,7 @@ PACKAGES = {
     "pytest_tinytorch": {"tinytorch"},
     "tito": {"tinytorch", "pytest_tinytorch"},
 }  # what each may import
-KNOW_PYTEST = {"plugin.py", "session.py", "recorder.py", "reporting.py", "fixtures.py"}
+KNOW_PYTEST = {"plugin.py", "session.py", "recorder.py", "reporting.py", "fixtures.py", "shares.py", "warm.py"}
 SOURCES = [
     path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py")) if "_templates" not in path.parts
 ]

@@ -140,6 +140,22 @@ def test(name: str, arguments: tuple[str, ...]) -> int:
     return running.run(workspace, "test", module, arguments)
 
 
+@module.command(example="tito module watch 05")
+@name_argument
+def watch(name: str) -> int:
+    """Test a module whenever you save it.
+
+    Shows the verdict, and the failure to look at first. Ends with q or Ctrl-C; it completes nothing by itself.
+    """
+    from pytest_tinytorch.starting import check_written
+
+    workspace, module = opening.module_workspace(name)
+    check_written(workspace, module)
+    from tito.watch import watch_module
+
+    return watch_module(workspace, module)
+
+
 @module.command(example="tito module complete 05")
 @name_argument
 @pytest_arguments

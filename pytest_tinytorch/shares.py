@@ -1,0 +1,128 @@
+"""The tests of one session in several processes at once: forks of the one that has collected, each with a share.
+
+What xdist does for a long run, without the seconds that its workers need to start: they import and collect again.
+"""
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+AT = "at"  # the file in which a process notes the test that it is at
+T = TypeVar("T")
+_MOST = 4  # processes
+_FEWEST = 24  # tests for which another process is worth its fork
+_TOGETHER = 8  # neighbours stay together, with the fixtures that they share
+
+
+def shares(items: Sequence[T], count: int) -> list[list[T]]:
+    """`items` dealt out in packets of neighbours, in order within each share.
+
+    >>> shares(range(20), 2)
+    [[0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19], [8, 9, 10, 11, 12, 13, 14, 15]]
+    """
+    dealt: list[list[T]] = [[] for _ in range(count)]
+    for number, start in enumerate(range(0, len(items), _TOGETHER)):
+        dealt[number % count] += items[start : start + _TOGETHER]
+    return dealt
+
+
+class Shares:
+    """Runs a session's tests in shares.
+
+    Each process notes in `folder` which test it is at, for the case that it doesn't live to tell. A helper that does not
+    live takes the session with it, as the test that ended it would have without helpers.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.parent = os.getppid()
+        self.at = self._note(AT)
+        self.reports: list[pytest.TestReport] | None = None  # a helper's
+
+    def _note(self, name: str) -> int:
+        return os.open(self.folder / name, os.O_WRONLY | os.O_CREAT, 0o600)
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        os.pwrite(self.at, nodeid.encode("utf-8") + b"\0", 0)
+        if os.getppid() != self.parent:
+            os._exit(1)  # nobody waits for the verdict any more
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if self.reports is not None:
+            self.reports.append(report)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        items = list(session.items)
+        own, *others = shares(items, _count(session))
+        helpers: dict[int, int] = {}  # number to process
+        for number, share in enumerate(others, start=1):
+            pid = fork()
+            if pid == 0:
+                status = 1
+                try:
+                    self._become_a_helper(session, number)
+                    session.items[:] = share
+                    yield
+                    (self.folder / f"reports.{number}").write_bytes(pickle.dumps(self.reports))
+                    status = 0
+                except BaseException:  # it must not reach what the session does after its tests
+                    traceback.print_exc()
+                finally:
+                    os._exit(status)
+            helpers[number] = pid
+        session.items[:] = own
+        try:
+            result = yield
+        finally:
+            session.items[:] = items
+        for number, pid in helpers.items():
+            self._take(session.config, number, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        return result
+
+    def _become_a_helper(self, session: pytest.Session, number: int) -> None:
+        self.parent = os.getppid()
+        self.at = self._note(f"{AT}.{number}")
+        self.reports = []
+        session.config.pluginmanager.unregister(name="terminalreporter")
+
+    def _take(self, config: pytest.Config, number: int, status: int) -> None:
+        """Let this session have the reports of a helper, or end as the helper did."""
+        file = self.folder / f"reports.{number}"
+        if not file.exists():
+            (self.folder / f"{AT}.{number}").replace(self.folder / AT)
+            sys.stdout.flush()
+            if status < 0:
+                os.kill(os.getpid(), -status)
+            os._exit(status)
+        for report in pickle.loads(file.read_bytes()):
+            config.hook.pytest_runtest_logreport(report=report)
+
+
+def fork() -> int:
+    """`os.fork`, without its warning of threads: NumPy's idle ones know what a fork is."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
+
+
+def _count(session: pytest.Session) -> int:
+    """How many processes to use: one, where several would not do the same."""
+    option = session.config.option
+    alone = (
+        sys.platform == "darwin"  # its Accelerate, which NumPy uses, can't be forked
+        or threading.active_count() > 1  # the student's: a fork would not have it
+        or session.testsfailed or option.collectonly or option.maxfail or option.usepdb
+        or getattr(option, "numprocesses", None)
+    )
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 1 if alone else max(1, min(cores, _MOST, len(session.items) // _FEWEST))

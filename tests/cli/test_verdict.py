@@ -1,0 +1,132 @@
+"""What the window of `tito module watch` says of a run."""
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import pytest
+
+from pytest_tinytorch.course.curriculum import Module, load
+from pytest_tinytorch.warm import Ran
+from tito import verdict
+from tito.verdict import Verdict
+from tito.window import wrapper
+
+TOLD = """Twice as much.
+
+    x0 = 0
+    x1 = 1
+    x2 = 2
+    assert got == 2 * x
+
+expected  2
+got       1
+with      x1 = 1
+          x2 = 2
+          x3 = 3
+          x4 = 4
+          x5 = 5
+
+tests/01_tensor/test_double.py:9: AssertionError
+"""
+DOUBLE = {
+    "test": "tests/01_tensor/test_double.py::test_double[one]", "exercise": "double", "empty": None, "asks": "Twice as much.",
+    "told": TOLD, "hints": ["You squared it."],
+}  # fmt: skip
+NEEDED = ["1 of 4 tests passed, 0.20 s", "test_double[one]", "Twice as much.", "assert got == 2 * x", "expected  2", "got       1", "01_tensor.py:9", "You squared it."]
+
+
+def count(exercise: str, passed: int, missing: str = "") -> dict[str, Any]:
+    return {"exercise": exercise, "passed": passed, "tests": 2, "missing": missing, "place": "modules/01_tensor/01_tensor.py:9"}
+
+
+def ran(told: dict[str, Any] | None = None, *failures: dict[str, Any], status: int = 1, output: str = "", at: str = "") -> Ran:
+    return Ran(status, {"verdicts": {"module01": told}, "failures": failures} if told else None, output, at)
+
+
+COUNTS = [*(count(f"done{n}", 2) for n in range(6)), count("double", 1), *(count(f"empty{n}", 0, "not written yet") for n in range(6))]
+
+
+def judged(*before: str) -> dict[str, Any]:
+    return {"done": False, "passed": 1, "tests": 4, "not_run": 0, "exercises": COUNTS, "failed_before": list(before)}
+
+
+def failed(**changes: Any) -> Ran:
+    return ran(judged(), DOUBLE | changes)
+
+
+@pytest.fixture(scope="module")
+def module() -> Module:
+    return load().module("01")
+
+
+def text(shown: Verdict, columns: int = 80, height: int | None = None) -> str:
+    return "\n".join(line for line, _ in shown.lines(wrapper(columns), height))
+
+
+def test_all_that_a_student_needs_is_there(module: Module):
+    told = text(verdict.of(module, failed(), 0.2), columns=120)
+    for needed in [*NEEDED, "x5 = 5", "  done0                  2 of   2", "  empty0                 0 of   2  not written yet"]:
+        assert needed in told
+
+
+@pytest.mark.parametrize("height", range(1, 60))
+@pytest.mark.parametrize("columns", [20, 80, 120])
+def test_it_fits_into_any_window(module: Module, height: int, columns: int):
+    lines = text(verdict.of(module, failed(), 0.2), columns, height).splitlines()
+    assert len(lines) <= height and max(map(len, lines)) < columns
+
+
+def test_what_matters_most_stays_in_a_low_window(module: Module):
+    told = text(verdict.of(module, failed(), 0.2), 80, 22)
+    for needed in [*NEEDED, "done: done0, done1", "  double                 1 of   2", "not written yet: empty0"]:
+        assert needed in told
+
+
+def test_nothing_that_a_students_text_holds_moves_the_cursor(module: Module):
+    told = text(verdict.of(module, failed(told="Twice as much.\n\n\x1b[2Jassert \u4f60\u597d\U0001f393\r\x07"), 0.2), 40, 30)
+    assert all(line.isprintable() for line in told.splitlines()) and "\r" not in told
+    assert "\u4f60\u597d\U0001f393" in told
+
+
+def test_wide_characters_take_two_columns():
+    from rich.cells import cell_len
+
+    assert [cell_len(row) for row in wrapper(11)("\u4f60" * 12)] == [10, 10, 4]
+
+
+def test_an_exercise_that_is_not_written_is_what_comes_next(module: Module):
+    told = text(verdict.of(module, failed(empty="double", told="exercise double: return twice x", hints=[]), 0.2))
+    assert "Next: exercise double\n  return twice x\n" in told and "hint" not in told
+
+
+def test_a_module_that_passes_names_the_next_command(module: Module):
+    done = ran({"done": True, "passed": 4, "tests": 4, "not_run": 0, "exercises": [], "failed_before": []}, status=0)
+    told = text(verdict.of(module, done, 0.1))
+    assert "4 of 4 tests passed" in told and "pytest -m module01 --tito-complete" in told
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSEGV"), reason="this system has no such signal")
+def test_a_crash_names_the_signal_and_the_test(module: Module):
+    told = text(verdict.of(module, ran(status=-signal.SIGSEGV, at="tests/x.py::test_y"), 0.2))
+    assert f"ended by signal {int(signal.SIGSEGV)} (SIGSEGV) in tests/x.py::test_y" in told
+
+
+def test_an_end_by_the_module_itself_is_named(module: Module):
+    told = text(verdict.of(module, ran(status=0), 0.2), 120)
+    assert "exit status 0 before the first test" in told and "os._exit()" in told
+
+
+def test_what_pytest_says_is_shown_where_it_could_not_begin(module: Module):
+    assert "ERROR: no such option" in text(verdict.of(module, ran(status=4, output="\nERROR: no such option\n"), 0.2))
+
+
+def test_the_first_failure_is_of_what_was_failing_then_of_the_first_exercise(module: Module):
+    def failure(exercise: str, empty: str | None = None) -> dict[str, Any]:
+        return DOUBLE | {"test": f"tests/01_tensor/test_{exercise}.py::test", "exercise": exercise, "empty": empty}
+
+    later, first, empty = failure("double"), failure("done2"), failure("done0", "done0")
+    assert verdict.first_failure(module, judged(), [later, first, empty]) == first
+    assert verdict.first_failure(module, judged(later["test"]), [later, first, empty]) == later
+    assert verdict.first_failure(module, judged(empty["test"]), [empty]) == empty
+    assert verdict.first_failure(module, judged(), [DOUBLE | {"test": "tests/02_activations/test_x.py::test"}]) is None
