@@ -32,6 +32,8 @@ from tinytorch.errors import ConfigError
 
 KEYS = ("title", "modules", "extra", "milestones", "points", "due", "solutions")
 
+OWN_NUMBERS = range(50, 100)  # of modules of an instructor's own: no version of the installed course has these
+
 _RANGE = re.compile(r"([0-9]{1,2})(?: *- *([0-9]{1,2}))?")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _TOML_LINE = re.compile(r" \(at line (\d+), column \d+\)")
@@ -107,6 +109,11 @@ def own_modules(document: Value, folder: Path, base: Course) -> list[tuple[Value
         home = folder / value.text()
         module, place = _own_module(home, value)
         others = [*base.modules, *(module for _, module in found)]
+        if int(module.number) not in OWN_NUMBERS:
+            raise ConfigError(
+                f"{place('number')}: {module.number} is the installed course's, as all numbers below {OWN_NUMBERS[0]} are, now or "
+                f"later. Give a module of your own one from {OWN_NUMBERS[0]} to {OWN_NUMBERS[-1]}."
+            )
         for other in others:
             if other.number == module.number:
                 raise ConfigError(f"{place('number')}: {module.number} is {other.title} already. Choose a number that is free.")

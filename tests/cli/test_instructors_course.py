@@ -13,7 +13,7 @@ import pytest
 from tests.cli.conftest import Tito
 from tests.plugin.conftest import ALPHA, BETA, COURSE_YML, TRIPLING, Student, write_course, write_instructors_course
 
-DATES = "due: {1: 2024-10-01, 2: 2099-10-01T12:00}\npoints: {1: 10, 7: {triple: 5}}\n"
+DATES = "due: {1: 2024-10-01, 2: 2099-10-01T12:00}\npoints: {1: 10, 51: {triple: 5}}\n"
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def mine(tmp_path: Path, tito: Tito, monkeypatch: pytest.MonkeyPatch) -> Student
     config = write_instructors_course(tmp_path / "instructor", COURSE_YML + DATES)
     root = tmp_path / "my work \N{SNAKE}"
     made = tito("init", str(root), "--config", str(config), "--format", "py")
-    assert made.status == 0 and "It has modules 01-02, 07 of CS 249r, spring, version 1.0.0." in made.out
+    assert made.status == 0 and "It has modules 01-02, 51 of CS 249r, spring, version 1.0.0." in made.out
     for folder in ("instructor", "shared"):
         shutil.rmtree(tmp_path / folder)
     monkeypatch.chdir(root)
@@ -32,38 +32,38 @@ def mine(tmp_path: Path, tito: Tito, monkeypatch: pytest.MonkeyPatch) -> Student
 
 
 def solve_all(student: Student) -> None:
-    for module, text in {"01_tensor": ALPHA, "02_activations": BETA, "07_tripling": TRIPLING}.items():
+    for module, text in {"01_tensor": ALPHA, "02_activations": BETA, "51_tripling": TRIPLING}.items():
         student.write(text, module)
 
 
 def test_the_whole_road(mine: Student, tito: Tito):
-    """In the instructor's order: 01, 07, which is its own, then 02, and the milestone that they unlock."""
-    assert "Module 07 Tripling needs module 01 first" in tito("module", "start", "tripling").err
+    """In the instructor's order: 01, 51, which is its own, then 02, and the milestone that they unlock."""
+    assert "Module 51 Tripling needs module 01 first" in tito("module", "start", "tripling").err
     solve_all(mine)
-    for number in ("01", "07", "02"):
+    for number in ("01", "51", "02"):
         done = mine.pytest("-m", f"module{number}", "--tito-complete", "-o", "tito_notebook_check=false")
         assert done.returncode == 0 and "is complete." in done.stdout, done.stdout
         if number == "01":
-            assert "  unlocked: 07 Tripling, tito module start 07\n  unlocked: 02 Activations" in done.stdout
+            assert "  unlocked: 51 Tripling, tito module start 51\n  unlocked: 02 Activations" in done.stdout
     assert (mine.root / "tinytorch" / "extra" / "tripling.py").is_file()
     done = mine.pytest("-m", "milestone01", "--tito-complete")
     assert done.returncode == 0 and "Milestone 01 - Perceptron (1958) is achieved." in done.stdout
     report = json.loads(tito("status", "--json").out)
     assert (report["course"], report["modules_completed"], report["modules_total"]) == ("CS 249r, spring", 3, 3)
     assert report["next_steps"] == ["Everything is done."]
-    assert tito("module", "reset", "07", "--yes").status == 0
-    assert "raise NotImplementedError" in mine.path("07_tripling").read_text("utf-8") and mine.completed == [1, 2]
+    assert tito("module", "reset", "51", "--yes").status == 0
+    assert "raise NotImplementedError" in mine.path("51_tripling").read_text("utf-8") and mine.completed == [1, 2]
 
 
 def test_required_tests_of_the_instructors_module_are_all_of_them(mine: Student):
     solve_all(mine)
-    chosen = mine.pytest("-m", "module01 or module07", "--tito-complete", "-k", "not two", "-o", "tito_notebook_check=false")
-    assert chosen.returncode == 1 and "1 of 2 required tests was not run: tests/07_tripling" in chosen.stdout
+    chosen = mine.pytest("-m", "module01 or module51", "--tito-complete", "-k", "not two", "-o", "tito_notebook_check=false")
+    assert chosen.returncode == 1 and "1 of 2 required tests was not run: tests/51_tripling" in chosen.stdout
 
 
 def test_a_plain_run_collects_no_test_twice(mine: Student):
     solve_all(mine)
-    for number in ("01", "07"):
+    for number in ("01", "51"):
         assert mine.pytest("-m", f"module{number}", "--tito-complete", "-o", "tito_notebook_check=false").returncode == 0
     ran = mine.pytest("-q")
     assert "extra" not in ran.stdout and ran.returncode == 0
@@ -72,8 +72,8 @@ def test_a_plain_run_collects_no_test_twice(mine: Student):
 
 def test_it_works_with_xdist(mine: Student):
     solve_all(mine)
-    done = mine.pytest("-n2", "-m", "module01 or module07", "--tito-complete", "-o", "tito_notebook_check=false")
-    assert done.returncode == 0 and mine.completed == [1, 7], done.stdout
+    done = mine.pytest("-n2", "-m", "module01 or module51", "--tito-complete", "-o", "tito_notebook_check=false")
+    assert done.returncode == 0 and mine.completed == [1, 51], done.stdout
 
 
 def test_a_clone_without_the_state_is_a_workspace_of_the_course(mine: Student, tito: Tito, monkeypatch: pytest.MonkeyPatch):
@@ -82,7 +82,7 @@ def test_a_clone_without_the_state_is_a_workspace_of_the_course(mine: Student, t
     monkeypatch.chdir(clone)
     listed = tito("module", "list")
     assert "Created .tito/ again" in listed.err
-    assert [line.split()[0] for line in listed.out.splitlines()] == ["module", "01", "07", "02"]
+    assert [line.split()[0] for line in listed.out.splitlines()] == ["module", "01", "51", "02"]
     assert tito("system", "health").status == 0
 
 
@@ -90,20 +90,20 @@ def test_the_order_dates_and_points_are_shown(mine: Student, tito: Tito):
     rows = tito("module", "list").out.splitlines()
     assert rows[0].split() == ["module", "state", "points", "due", "needs", "goal"]
     assert rows[1].split()[2:7] == ["open", "10", "2024-10-01", "23:59", "(late)"]
-    assert rows[2].split()[:4] == ["07", "Tripling", "locked", "5"]
+    assert rows[2].split()[:4] == ["51", "Tripling", "locked", "5"]
     said = tito("status").out
     assert "  Course: CS 249r, spring\n" in said
-    assert "  [ ] 01 Tensor [due 2024-10-01 23:59 (late)] [10 points]\n  [-] 07 Tripling [needs 01] [5 points]\n" in said
+    assert "  [ ] 01 Tensor [due 2024-10-01 23:59 (late)] [10 points]\n  [-] 51 Tripling [needs 01] [5 points]\n" in said
     assert "  [-] 02 Activations [needs 01] [due 2099-10-01 12:00]\n" in said
     viewed = tito("module", "view", "1").out
     assert "Due:     2024-10-01 23:59 (late)\n  Points:  10, shared out as the points of its exercises\n" in viewed
-    assert "triple    5" in tito("module", "view", "7").out
+    assert "triple    5" in tito("module", "view", "51").out
 
 
 @pytest.mark.parametrize("arguments", [["module", "list"], ["module", "status"], ["module", "view", "NN"]], ids="-".join)
 def test_dates_and_points_are_data_too(mine: Student, tito: Tito, arguments: list[str]):
     seen = []
-    for number in ("01", "07", "02"):
+    for number in ("01", "51", "02"):
         data = json.loads(tito(*[number if word == "NN" else word for word in arguments], "--json").out)
         rows = data if isinstance(data, list) else data.get("modules", [data])
         seen.append(next((row["due"], row["late"], row["points"]) for row in rows if row["number"] == number))
@@ -122,19 +122,19 @@ def test_a_module_that_was_done_in_time_is_not_late(mine: Student, tito: Tito):
 
 
 def test_the_solution_of_the_instructors_module_is_not_there(mine: Student, tito: Tito):
-    answer = tito("module", "solution", "07", "--give-up", "--yes")
+    answer = tito("module", "solution", "51", "--give-up", "--yes")
     assert answer.status == 1 and "its solution is not in this workspace" in answer.err and not answer.out
 
 
 def test_a_module_that_is_left_out_is_unknown(mine: Student, tito: Tito):
     answer = tito("module", "start", "3")
-    assert answer.status == 2 and "There is no module '3'. Modules are 01 to 02, 07;" in answer.err
+    assert answer.status == 2 and "There is no module '3'. Modules are 01 to 02, 51;" in answer.err
     refused = mine.pytest("-m", "module03")
-    assert refused.returncode == 4 and "-m names module03, which the course doesn't have: use module01 to module02, module07" in refused.stderr
+    assert refused.returncode == 4 and "-m names module03, which the course doesn't have: use module01 to module02, module51" in refused.stderr
 
 
 def test_a_missing_export_names_the_instructors_module(mine: Student):
-    for name, said in (("extra.tripling", "tito module complete 07"), ("core.layers", "which the course of this workspace leaves out")):
+    for name, said in (("extra.tripling", "tito module complete 51"), ("core.layers", "which the course of this workspace leaves out")):
         done = subprocess.run(
             [sys.executable, "-c", f"import tinytorch.{name}"], cwd=mine.root, env=mine.environment(), capture_output=True,
             encoding="utf-8", check=False,

@@ -207,7 +207,7 @@ def student(tmp_path: Path, request: pytest.FixtureRequest) -> Student:
 
 COURSE_YML = '''\
 title: "CS 249r, spring"
-modules: [1, 7, 2]        # 03 is left out
+modules: [1, 51, 2]        # 03 is left out
 extra: ["../shared/tripling"]
 '''
 TRIPLING = '''\
@@ -223,14 +223,14 @@ def triple(x):
 '''
 OWN_MODULE = {
     "module.toml": '''\
-number = "07"
+number = "51"
 slug = "tripling"
 title = "Tripling"
 exports = "tinytorch.extra.tripling"
 needs = ["01"]
 goal = "Three times"
 ''',
-    "07_tripling.py": TRIPLING,
+    "51_tripling.py": TRIPLING,
     "README.md": "# Tripling\n",
     "tests/test_triple.py": '''\
 import pytest

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import pytest
 
-from pytest_tinytorch.course import custom, points
+from pytest_tinytorch.course import curriculum, custom, points
 from tests.plugin.conftest import OWN_MODULE, write_instructors_course
 from tinytorch.errors import ConfigError
 
@@ -38,8 +38,8 @@ def test_a_title_alone_leaves_the_course_as_it_is(made, course):
         ("modules: [01, 2]", ["01", "02"], ["01"]),
         ("modules: ['1']", ["01"], []),
         ("modules:\n  - 1 - 2\n", ["01", "02"], ["01"]),
-        (f"{EXTRA}modules: [1, 7, 2]", ["01", "07", "02"], ["01"]),
-        (f"{EXTRA}", ["01", "02", "03", "07"], ["01"]),
+        (f"{EXTRA}modules: [1, 51, 2]", ["01", "51", "02"], ["01"]),
+        (f"{EXTRA}", ["01", "02", "03", "51"], ["01"]),
         ("modules: [1-2]\nmilestones: []", ["01", "02"], []),
         ("modules: [1-2]\nmilestones: [1]", ["01", "02"], ["01"]),
     ],
@@ -52,16 +52,16 @@ def test_it_chooses_modules_and_milestones_and_their_order(made, text, numbers, 
 
 def test_needs_are_in_the_courses_order(made, course):
     mine = made(EXTRA)
-    (mine.module("07").home / "module.toml").write_text(changed('["01"]', '["02", "01"]'), "utf-8")
-    assert custom.read(mine.config, course).module("07").needs == ("01", "02")
+    (mine.module("51").home / "module.toml").write_text(changed('["01"]', '["02", "01"]'), "utf-8")
+    assert custom.read(mine.config, course).module("51").needs == ("01", "02")
 
 
 def test_a_module_of_ones_own_is_one_like_any_other(made):
-    mine = made(f"{EXTRA}modules: [1, 7, 2]")
+    mine = made(f"{EXTRA}modules: [1, 51, 2]")
     module = mine.module("tripling")
-    assert (module.label, module.folder, module.needs) == ("07 Tripling", "07_tripling", ("01",))
+    assert (module.label, module.folder, module.needs) == ("51 Tripling", "51_tripling", ("01",))
     assert mine.is_written(module)
-    assert sorted(mine.files_of(module)) == ["modules/07_tripling/README.md", "tests/07_tripling/test_triple.py"]
+    assert sorted(mine.files_of(module)) == ["modules/51_tripling/README.md", "tests/51_tripling/test_triple.py"]
 
 
 def test_dates_are_local_and_a_day_ends_at_its_last_minute(made):
@@ -107,11 +107,11 @@ FAULTS = {
     "module twice": ("modules: [1-2, 1]", "yml:1: module 01 stands here a second time"),
     "need left out": ("modules:\n- 2", "yml:2: module 02 Activations needs 01 Tensor, which is left out. Add 1 to modules, or leave 2 out too"),
     "need comes later": ("modules: [2, 1]", "yml:1: module 02 Activations needs 01 Tensor, which comes no earlier. Put 1 first"),
-    "own not listed": (f"{EXTRA}modules: [1]", "yml:1: module 07 Tripling stands in extra and not in modules. Add 7 there"),
-    "own without what it needs": (f"{EXTRA}modules: [7]", "yml:2: module 07 Tripling needs 01 Tensor, which is left out"),
+    "own not listed": (f"{EXTRA}modules: [1]", "yml:1: module 51 Tripling stands in extra and not in modules. Add 51 there"),
+    "own without what it needs": (f"{EXTRA}modules: [51]", "yml:2: module 51 Tripling needs 01 Tensor, which is left out"),
     "extra elsewhere": ("extra: [nowhere]", r"yml:1: there is no folder .*mine.nowhere"),
     "extra is no module": ('extra: ["."]', r"yml:1: .*mine.* lacks module\.toml; .* NN_slug\.py and tests/"),
-    "extra twice": ('extra: ["../shared/tripling", "../shared/tripling"]', r"module\.toml:1: 07 is Tripling already\. Choose a number that is free"),
+    "extra twice": ('extra: ["../shared/tripling", "../shared/tripling"]', r"module\.toml:1: 51 is Tripling already\. Choose a number that is free"),
     "unknown milestone": ("milestones: [2]", "yml:1: there is no milestone 02; there are 01"),
     "milestone without modules": ("modules: [1]\nmilestones: [1]", r"yml:2: milestone 01 - Perceptron \(1958\) needs modules 02, which are left out"),
     "due of nobody": ("modules: [1]\ndue:\n  2: 2026-10-01", "yml:3: module 02 is not in this course, which has 01"),
@@ -140,17 +140,17 @@ def changed(old, new):
 
 
 ROWS = {
-    "no toml": (changed('"07"', "07x"), r"toml:1: \w"),
+    "no toml": (changed('"51"', "51"), r"toml:1: \w"),
     "unknown key": (changed("title", "titel"), r"toml:3: there is no key 'titel'\. Did you mean title\?"),
     "missing key": (changed('goal = "Three times"\n', ""), "toml:1: goal is missing; a module has number, slug, title"),
     "wrong type": (changed('["01"]', '"01"'), r"toml:5: needs must be a list of numbers such as \"01\", found '01'"),
-    "one digit": (changed('"07"', '"7"'), "toml:1: '7' 'tripling': a number has two digits"),
-    "a number of the course": (changed('"07"', '"03"'), r"toml:1: 03 is Layers already\. Choose a number that is free"),
+    "one digit": (changed('"51"', '"7"'), "toml:1: '7' 'tripling': a number has two digits"),
+    "a number of the course": (changed('"51"', '"03"'), r"toml:1: 03 is the installed course's, as all numbers below 50 are, now or later\. .* from 50 to 99"),
     "a slug of the course": (changed('"tripling"', '"layers"'), "toml:2: layers is the slug of module 03 Layers already"),
-    "an export of the course": (changed("extra.tripling", "core.layers"), "toml:4: 07 Tripling exports to 'tinytorch.core.layers', as another module does"),
+    "an export of the course": (changed("extra.tripling", "core.layers"), "toml:4: 51 Tripling exports to 'tinytorch.core.layers', as another module does"),
     "a base module": (changed("extra.tripling", "random"), "toml:4: .* which is installed and comes first"),
-    "unknown need": (changed('"01"', '"99"'), "yml:1: module 07 Tripling needs '99', and there is no such module"),
-    "another slug": (changed('"tripling"', '"threes"'), r"toml:2: .* lacks 07_threes\.py, the module with its solutions"),
+    "unknown need": (changed('"01"', '"99"'), "yml:1: module 51 Tripling needs '99', and there is no such module"),
+    "another slug": (changed('"tripling"', '"threes"'), r"toml:2: .* lacks 51_threes\.py, the module with its solutions"),
     "not utf-8": (b"number = \xff", "toml:1: not UTF-8 text"),
 }
 
@@ -165,7 +165,7 @@ def test_a_fault_of_a_module_toml_is_told_with_its_file_and_line(tmp_path, cours
 
 @pytest.mark.parametrize(
     ("missing", "message"),
-    [("tests", "lacks tests;"), ("tests/test_triple.py", r"has no test_\*\.py"), ("module.toml", r"lacks module\.toml"), ("07_tripling.py", r"lacks 07_tripling\.py")],
+    [("tests", "lacks tests;"), ("tests/test_triple.py", r"has no test_\*\.py"), ("module.toml", r"lacks module\.toml"), ("51_tripling.py", r"lacks 51_tripling\.py")],
 )
 def test_what_the_folder_of_a_module_lacks_is_told(tmp_path, course, missing, message):
     path = write_instructors_course(tmp_path / "mine", EXTRA)
@@ -181,3 +181,8 @@ def test_a_course_yml_that_cannot_be_read_is_told(course, tmp_path):
     (tmp_path / "course.yml").write_bytes(b"title: x\n\xff")
     with pytest.raises(ConfigError, match=r"course\.yml:2: not UTF-8"):
         custom.read(tmp_path / "course.yml", course)
+
+
+def test_the_installed_course_leaves_the_numbers_of_own_modules_alone(monkeypatch):
+    monkeypatch.delenv("TINYTORCH_TEMPLATES", raising=False)
+    assert [module.label for module in curriculum.load().modules if int(module.number) in custom.OWN_NUMBERS] == []

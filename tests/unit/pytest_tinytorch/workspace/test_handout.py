@@ -15,7 +15,7 @@ from pytest_tinytorch.workspace.handout import hand_out, hand_out_modules
 from tests.plugin.conftest import COURSE_YML, OWN_MODULE, TRIPLING, write_instructors_course
 from tinytorch.errors import ConfigError, WorkspaceError
 
-IDS = [f"tests/07_tripling/test_triple.py::test_triple[{word}]" for word in ("one", "two")]
+IDS = [f"tests/51_tripling/test_triple.py::test_triple[{word}]" for word in ("one", "two")]
 
 
 @pytest.fixture(scope="module")
@@ -42,27 +42,27 @@ def files_below(folder):
 
 def test_a_workspace_knows_its_course(root, course):
     mine = layout.find(root).course
-    assert [module.number for module in mine.modules] == ["01", "07", "02"]
-    assert (mine.title, mine.module("07").home) == ("CS 249r, spring", root / "extra" / "07_tripling")
-    assert mine.required(mine.module("07")) == frozenset(IDS)
+    assert [module.number for module in mine.modules] == ["01", "51", "02"]
+    assert (mine.title, mine.module("51").home) == ("CS 249r, spring", root / "extra" / "51_tripling")
+    assert mine.required(mine.module("51")) == frozenset(IDS)
     assert mine.required(mine.module("01")) == course.required(course.module("01"))
 
 
 def test_course_yml_is_as_the_instructor_wrote_it_but_for_the_folders(root):
     text = (root / "course.yml").read_text("utf-8")
-    assert text == COURSE_YML.replace('"../shared/tripling"', "extra/07_tripling")
+    assert text == COURSE_YML.replace('"../shared/tripling"', "extra/51_tripling")
 
 
 def test_no_file_tells_a_solution_of_the_instructors(once, root):
     assert [path for path, data in files_below(root).items() if b"secret" in data] == []
-    source = (root / "extra" / "07_tripling" / "07_tripling.py").read_text("utf-8")
-    assert stubs.stub(source) == (root / "modules" / "07_tripling" / "07_tripling.py").read_text("utf-8") == stubs.stub(TRIPLING)
-    assert (once / "shared" / "tripling" / "07_tripling.py").read_text("utf-8") == TRIPLING, "the instructor's stays"
+    source = (root / "extra" / "51_tripling" / "51_tripling.py").read_text("utf-8")
+    assert stubs.stub(source) == (root / "modules" / "51_tripling" / "51_tripling.py").read_text("utf-8") == stubs.stub(TRIPLING)
+    assert (once / "shared" / "tripling" / "51_tripling.py").read_text("utf-8") == TRIPLING, "the instructor's stays"
 
 
 def test_the_students_folder_has_what_stands_beside_the_source(root):
-    assert sorted(files_below(root / "modules" / "07_tripling")) == ["07_tripling.py", "README.md"]
-    assert files_below(root / "tests" / "07_tripling") == {"test_triple.py": OWN_MODULE["tests/test_triple.py"].encode()}
+    assert sorted(files_below(root / "modules" / "51_tripling")) == ["51_tripling.py", "README.md"]
+    assert files_below(root / "tests" / "51_tripling") == {"test_triple.py": OWN_MODULE["tests/test_triple.py"].encode()}
 
 
 def test_a_workspace_gives_the_same_files_as_the_instructors_course(root, course):
@@ -76,9 +76,9 @@ def test_without_its_state_a_workspace_is_still_one_of_the_course(root, course):
     shutil.rmtree(root / ".tito")
     here = layout.find(root)
     recover(here)
-    assert [module.number for module in here.course.modules] == ["01", "07", "02"]
+    assert [module.number for module in here.course.modules] == ["01", "51", "02"]
     assert not any(entry["modified_by_student"] for entry in here.store.read("version.json")["files"].values())
-    assert "extra/07_tripling/required_tests.json" in here.store.read("version.json")["files"]
+    assert "extra/51_tripling/required_tests.json" in here.store.read("version.json")["files"]
 
 
 @pytest.mark.parametrize("lost", ["course.yml", "extra"])
@@ -97,18 +97,18 @@ def test_a_second_run_changes_nothing(root, course):
 def test_solutions_are_given_if_the_instructor_says_so(tmp_path, course):
     config = write_instructors_course(tmp_path / "mine", COURSE_YML + "solutions: true\n")
     made = hand_out(tmp_path / "workspace", course, config, format="py")
-    assert made.course.source(made.course.module("07")).read_text("utf-8") == TRIPLING
-    assert b"secret" not in made.working_copy(made.course.module("07")).data
+    assert made.course.source(made.course.module("51")).read_text("utf-8") == TRIPLING
+    assert b"secret" not in made.working_copy(made.course.module("51")).data
 
 
 def test_what_programs_and_workspaces_left_in_a_module_is_not_handed_out(tmp_path, course):
     config = write_instructors_course(tmp_path / "mine")
     for name in ("__pycache__/x.pyc", ".DS_Store", ".git/config", "tests/.pytest_cache/x", "required_tests.json"):
         (tmp_path / "shared" / "tripling" / name).parent.mkdir(exist_ok=True)
-        (tmp_path / "shared" / "tripling" / name).write_text('{"module07": []}')
+        (tmp_path / "shared" / "tripling" / name).write_text('{"module51": []}')
     made = hand_out(tmp_path / "workspace", course, config, format="py")
-    assert sorted(files_below(made.root / "extra" / "07_tripling")) == sorted([*OWN_MODULE, "required_tests.json"])
-    assert made.course.required(made.course.module("07")) == frozenset(IDS), "collected anew"
+    assert sorted(files_below(made.root / "extra" / "51_tripling")) == sorted([*OWN_MODULE, "required_tests.json"])
+    assert made.course.required(made.course.module("51")) == frozenset(IDS), "collected anew"
 
 
 def test_modules_alone_are_a_course_too(tmp_path, course):
@@ -124,16 +124,16 @@ def test_modules_alone_are_a_course_too(tmp_path, course):
 @pytest.mark.parametrize(
     ("file", "text", "message"),
     [
-        ("07_tripling.py", TRIPLING.replace("### END SOLUTION", ""), r"shared.*07_tripling\.py:6: ### BEGIN SOLUTION has no twin"),
-        ("07_tripling.py", TRIPLING.replace("core.tensor", "core.nothing"), r"(?s)The stub of 07 Tripling can't be imported:.*tinytorch\.core\.nothing"),
+        ("51_tripling.py", TRIPLING.replace("### END SOLUTION", ""), r"shared.*51_tripling\.py:6: ### BEGIN SOLUTION has no twin"),
+        ("51_tripling.py", TRIPLING.replace("core.tensor", "core.nothing"), r"(?s)The stub of 51 Tripling can't be imported:.*tinytorch\.core\.nothing"),
         ("tests/test_triple.py", "import nothing_of_this_name", r"(?s)tests can't be collected:.*nothing_of_this_name"),
-        ("tests/test_triple.py", "def triple(): ...", r"(?s)07 Tripling has no tests that pytest collects:"),
+        ("tests/test_triple.py", "def triple(): ...", r"(?s)51 Tripling has no tests that pytest collects:"),
         ("module.toml", OWN_MODULE["module.toml"].replace('["01"]', '["03"]'), "need 03 Layers, which the course doesn't have yet"),
     ],
     ids=["source", "stub", "broken test", "no test", "planned"],
 )  # fmt: skip
 def test_a_module_that_cannot_be_used_is_told(tmp_path, course, file, text, message):
-    config = write_instructors_course(tmp_path / "mine", 'extra: ["../shared/tripling"]\nmodules: [1-3, 7]\n')
+    config = write_instructors_course(tmp_path / "mine", 'extra: ["../shared/tripling"]\nmodules: [1-3, 51]\n')
     (tmp_path / "shared" / "tripling" / file).write_text(text, "utf-8")
     with pytest.raises(ConfigError, match=message):
         hand_out(tmp_path / "workspace", course, config, format="py")
@@ -162,7 +162,7 @@ def test_a_workspace_of_another_course_stays_one(root, course):
 
 
 def test_a_folder_over_several_lines_is_refused(tmp_path, course):
-    config = write_instructors_course(tmp_path / "mine", "modules: [1, 7]\nextra:\n- >-\n  ../shared/tripling\n")
+    config = write_instructors_course(tmp_path / "mine", "modules: [1, 51]\nextra:\n- >-\n  ../shared/tripling\n")
     with pytest.raises(ConfigError, match="yml:3: write the folder in one line"):
         hand_out(tmp_path / "workspace", course, config, format="py")
 
@@ -170,7 +170,7 @@ def test_a_folder_over_several_lines_is_refused(tmp_path, course):
 def test_an_unprepared_course_has_no_required_tests(tmp_path, course):
     mine = custom.read(write_instructors_course(tmp_path / "mine"), course)
     with pytest.raises(ConfigError, match=r"required_tests\.json: .*tito init --config"):
-        mine.required(mine.module("07"))
+        mine.required(mine.module("51"))
 
 
 def test_create_does_not_hide_that_a_workspace_has_a_course(root, course):
