@@ -10,18 +10,18 @@ from tinytorch.errors import TinyTorchError, WorkspaceError
 from tito import render
 
 if TYPE_CHECKING:
-    from pytest_tinytorch.course.curriculum import Module
+    from pytest_tinytorch.course.curriculum import Course, Module
 
 
-def workspace() -> Workspace:
+def workspace(course: Course | None = None) -> Workspace:
     """The workspace of this command, made whole; what that took is told on standard error.
 
-    A folder of the older layout is brought over if the student agrees.
+    A folder of the older layout is brought over if the student agrees. The workspace is of the given `course`, if one is.
 
     Raises: WorkspaceError outside of one.
     """
     try:
-        here = current()
+        here = current(course)
     except WorkspaceError as error:
         from pytest_tinytorch.update import older
 
@@ -31,10 +31,11 @@ def workspace() -> Workspace:
         if not _agrees(f"{folder} has the layout of an older TinyTorch."):
             raise WorkspaceError(f"{folder} has the layout of an older TinyTorch. Bring it over with: {older.COMMAND}") from error
         migrate(folder)
-        here = current()
-    for notice in recover(here):
+        here = current(course)
+    notices = recover(here)
+    for notice in notices:
         render.notice(notice)
-    return here
+    return current(course) if notices else here  # what was finished may have been a change of the course
 
 
 def module_workspace(name: str) -> tuple[Workspace, Module]:

@@ -166,7 +166,7 @@ class Course:
         found = _required_tests(self.folder, "make generate")
         for module in self.modules:
             if module.home:
-                found |= _required_tests(module.home, "tito init --config course.yml, with the instructor's course.yml")
+                found[module.marker] = own_required_tests(module).get(module.marker, frozenset())
         return found
 
     def required(self, part: Module | Milestone) -> frozenset[str]:
@@ -200,11 +200,23 @@ def _is_own(file: Path, home: Path) -> bool:
     return file.relative_to(home).parts[0] in ("tests", "module.toml", REQUIRED_TESTS)
 
 
+def own_required_tests(module: Module) -> dict[str, frozenset[str]]:
+    """The list beside an instructor's own module: its marker to the ids, and what it was collected from (see `manifest`).
+
+    Raises: ConfigError, with the command that lists them again, if it is missing or broken.
+    """
+    if module.home is None:
+        raise AssertionError(f"{module.label} is the installed course's")
+    return _required_tests(module.home, "tito system health --repair")
+
+
 def _required_tests(folder: Path, remedy: str) -> dict[str, frozenset[str]]:
     path = folder / REQUIRED_TESTS
     try:
         tests = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {error.strerror}. Make it again with: {remedy}") from error
+    except ValueError as error:
         raise ConfigError(f"{path}: {error}. Make it again with: {remedy}") from error
     if not isinstance(tests, dict) or not all(map(is_texts, tests.values())):
         raise ConfigError(f"{path}: a table of lists of test ids was expected. Make it again with: {remedy}")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_tinytorch.course.curriculum import (
+    EXTRA_FOLDER,
     Course,
     Milestone,
     Module,
@@ -106,7 +107,7 @@ def own_modules(document: Value, folder: Path, base: Course) -> list[tuple[Value
     """
     found: list[tuple[Value, Module]] = []
     for value in (item for key, listed in document.table(KEYS) if key.text() == "extra" for item in listed.items()):
-        home = folder / value.text()
+        home = _home(folder, value.text())
         module, place = _own_module(home, value)
         others = [*base.modules, *(module for _, module in found)]
         if int(module.number) not in OWN_NUMBERS:
@@ -127,10 +128,21 @@ def own_modules(document: Value, folder: Path, base: Course) -> list[tuple[Value
     return found
 
 
+def _home(folder: Path, named: str) -> Path:
+    """The folder of a module: as it is named, else the workspace's for that name, if `course.yml` is as the instructor has it."""
+    home = folder / named
+    if home.is_dir():
+        return home
+    handed_out = [path for path in (folder / EXTRA_FOLDER).glob("[0-9][0-9]_*") if path.name[3:] == home.name and path.is_dir()]
+    return handed_out[0] if len(handed_out) == 1 else home
+
+
 def _own_module(home: Path, named: Value) -> tuple[Module, Callable[[str], str]]:
     """The module in the folder `home`, and what says where a key of its `module.toml` stands."""
     if not home.is_dir():
-        named.refuse(f"there is no folder {home}")
+        named.refuse(
+            f"there is no folder {home}. Folders are named from where course.yml lies; a workspace has them as {EXTRA_FOLDER}/NN_slug"
+        )
     for needed in ("module.toml", "tests"):
         if not (home / needed).exists():
             named.refuse(f"{home} lacks {needed}; the folder of a module has module.toml, NN_slug.py and tests/")

@@ -1,7 +1,8 @@
 """What an update would do: three sides compared, nothing written.
 
 For each file there is what the workspace got from the course (`version.json`), what is there now, and what the
-installed course has. Only a file that is still as the workspace got it is replaced or removed. Whatever lies in
+installed course has. Only a file that is still as the workspace got it is replaced or removed, but for `course.yml` and
+`extra/`, which are the instructor's and say what the course is. Whatever lies in
 `modules/` is the student's: it is named, and taken module by module.
 """
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pytest_tinytorch.course.curriculum import Module
+from pytest_tinytorch.course.curriculum import EXTRA_FOLDER, Module
 from pytest_tinytorch.state import pristine, progress
 from pytest_tinytorch.state.store import State
 from pytest_tinytorch.state.transaction import content
@@ -109,7 +110,7 @@ def _step(workspace: Workspace, known: State, path: str, data: bytes) -> Step | 
     if pristine.is_same_content(data, here):
         gets_executable = files.is_executable(workspace.course.folder / path) and not files.is_executable(workspace.root / path)
         return Step(UPDATE, path) if gets_executable else None if as_got else Step(ADOPT, path)
-    if as_got:
+    if as_got or path in workspace.course.instructors_files:
         return Step(UPDATE, path)
     if entry is None:
         return Step(SKIP, path, IN_THE_WAY)
@@ -119,7 +120,7 @@ def _step(workspace: Workspace, known: State, path: str, data: bytes) -> Step | 
 def _step_for_gone(workspace: Workspace, known: State, path: str) -> Step:
     """What becomes of a file that the course no longer has."""
     here = content(workspace.root / path)
-    as_got = here is not None and pristine.is_same(known[path].get("sha256"), here)
+    as_got = here is not None and (path.startswith(f"{EXTRA_FOLDER}/") or pristine.is_same(known[path].get("sha256"), here))
     return Step(REMOVE if as_got and not is_link(workspace.root, path) else FORGET, path)
 
 

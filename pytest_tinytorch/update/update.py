@@ -44,8 +44,8 @@ class Taken:
     outdated: bool = False  # it is complete, and its export lacks the change
 
 
-def update(workspace: Workspace, *, downgrade: bool = False) -> Plan:
-    """Carry out what `plan.plan` says, as one step; returns it.
+def update(workspace: Workspace, *, downgrade: bool = False, command: str = COMMAND) -> Plan:
+    """Carry out what `plan.plan` says, as one step, which `tito undo` calls `command`; returns it.
 
     Raises: UpdateConflict if the installed course is older than the workspace's, unless `downgrade`.
     """
@@ -56,7 +56,7 @@ def update(workspace: Workspace, *, downgrade: bool = False) -> Plan:
         contents: Contents = {}
         for step in planned.steps:
             contents |= _carried_out(workspace, versions, step, planned.contents)
-        _write(workspace, versions, contents, planned.new, COMMAND)
+        _write(workspace, versions, contents, planned.new, command)
     return planned
 
 

@@ -18,6 +18,7 @@ from tinytorch import _overlay, files
 from tinytorch.errors import ConfigError, WorkspaceError
 
 LAYOUT_VERSION = "1.0"
+_TAKE_IN = "Nothing was changed. Choose another folder, or take the other course in, from there, with: tito update --config FILE"
 
 
 def course_files(course: Course, format: str) -> dict[str, bytes]:
@@ -86,7 +87,7 @@ def create(root: Path, course: Course, *, format: str = "ipynb") -> Workspace:
             "Choose a folder outside of it."
         )
     if course.config and _overlay.is_workspace(root) and not (root / COURSE_FILE).exists():
-        raise WorkspaceError(f"{root} is a workspace of the whole course already. Nothing was changed. Choose another folder.")
+        raise WorkspaceError(f"{root} is a workspace of the whole course already. {_TAKE_IN}")
     workspace = Workspace(root, course)
     contents = course_files(course, format)
     in_the_way = [path for path, data in contents.items() if not _is_free(root / path, data)]
@@ -97,6 +98,8 @@ def create(root: Path, course: Course, *, format: str = "ipynb") -> Workspace:
             f"{root} is a workspace already, and its modules are {others[0].suffix} files: {workspace.relative(others[0])}. "
             f"Nothing was changed. To change a module's format: tito module convert NN --to {format}"
         )
+    if COURSE_FILE in in_the_way and _overlay.is_workspace(root):
+        raise WorkspaceError(f"{root} is a workspace already, and its {COURSE_FILE} says something else. {_TAKE_IN}")
     if in_the_way:
         listed = "\n".join(f"  {path}" for path in in_the_way)
         raise WorkspaceError(

@@ -6,10 +6,11 @@ the rest of the course, so that a workspace needs nothing but itself.
 """
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pytest_tinytorch.course import custom, stubs
@@ -25,7 +26,7 @@ from pytest_tinytorch.course.curriculum import (
 from pytest_tinytorch.course.yaml_file import Value
 from pytest_tinytorch.workspace.create import create
 from pytest_tinytorch.workspace.layout import Workspace
-from pytest_tinytorch.workspace.manifest import collect
+from pytest_tinytorch.workspace.manifest import collect, fault_of_list, required_list
 from tinytorch.errors import ConfigError
 
 
@@ -53,6 +54,23 @@ def hand_out_modules(root: Path, base: Course, modules: str, *, format: str) -> 
 
 
 def _hand_out(root: Path, base: Course, text: str, file: str, folder: Path, format: str) -> Workspace:
+    with _handed_out(base, text, file, folder) as course:
+        root = create(root, course, format=format).root
+    return Workspace(root, custom.read(root / COURSE_FILE, base))
+
+
+@contextmanager
+def handed_out(base: Course, config: Path) -> Iterator[Course]:
+    """The course that the `course.yml` at `config` makes of `base`, as workspaces hold it; its files are there for so long.
+
+    Raises: ConfigError if the course has a fault.
+    """
+    with _handed_out(base, custom.read_text(config), str(config), config.parent) as course:
+        yield course
+
+
+@contextmanager
+def _handed_out(base: Course, text: str, file: str, folder: Path) -> Iterator[Course]:
     document = custom.document(text, file)
     custom.build(document, folder, base)  # for its faults, before anything else is done
     with tempfile.TemporaryDirectory(prefix="tinytorch-handout-") as temporary:
@@ -62,9 +80,17 @@ def _hand_out(root: Path, base: Course, text: str, file: str, folder: Path, form
             _put(module, into / EXTRA_FOLDER / module.folder, with_solution=custom.gives_solutions(document))
         (into / COURSE_FILE).write_text(_relocated(text, own), "utf-8", newline="\n")
         course = custom.read(into / COURSE_FILE, base)
-        _list_required_tests(course)
-        root = create(root, course, format=format).root
-    return Workspace(root, custom.read(root / COURSE_FILE, base))
+        for module, listed in required_lists(course).items():
+            (into / EXTRA_FOLDER / module.folder / REQUIRED_TESTS).write_bytes(listed)
+        yield course
+
+
+def is_handed_out(workspace: Workspace) -> bool:
+    """Whether the instructor's own modules lie where workspaces have them, with the lists of their tests."""
+    return all(
+        module.home == workspace.root / EXTRA_FOLDER / module.folder and not fault_of_list(module)
+        for module in workspace.course.modules if module.home
+    )
 
 
 def _put(module: Module, target: Path, *, with_solution: bool) -> None:
@@ -91,17 +117,19 @@ def _relocated(text: str, own: list[tuple[Value, Module]]) -> str:
     return text
 
 
-def _list_required_tests(course: Course) -> None:
-    """Write into the folder of each module of the instructor's which of its tests it needs to pass."""
+def required_lists(course: Course) -> dict[Module, bytes]:
+    """For each of the instructor's modules, the list of the tests that it needs to pass, collected now.
+
+    Raises: ConfigError if they can't be collected.
+    """
     own = [module for module in course.modules if module.home]
+    if not own:
+        return {}
     needed = {module.number for module in own}
     for module in reversed(course.modules):  # what a module needs stands before it
         needed |= set(module.needs) if module.number in needed else set()
     parts = [module for module in course.modules if module.number in needed]
     if planned := [module.label for module in parts if not course.is_written(module)]:
         raise ConfigError(f"{own[0].label} and the other modules of extra need {', '.join(planned)}, which the course doesn't have yet")
-    found = collect(course, parts) if own else {}
-    for module in own:
-        if module.home:
-            tests = json.dumps({module.marker: found[module.marker]}, indent=1) + "\n"
-            (module.home / REQUIRED_TESTS).write_text(tests, "utf-8", newline="\n")
+    found = collect(course, parts)
+    return {module: required_list(module, found[module.marker]) for module in own}

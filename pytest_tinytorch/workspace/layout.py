@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_tinytorch.course import curriculum
-from pytest_tinytorch.course.curriculum import COURSE_FILE, EXTRA_FOLDER, Course, Module
+from pytest_tinytorch.course.curriculum import COURSE_FILE, Course, Module
 from pytest_tinytorch.state.store import Store
 from tinytorch import _overlay
 from tinytorch.errors import ConfigError, ExportError, WorkspaceError
@@ -126,8 +126,11 @@ def _sources(copy: WorkingCopy) -> list[tuple[str, str]]:
     return [(cell.kind, cell.source) for cell in copy.cells]
 
 
-def find(start: Path | None = None, *, named: str | None = None) -> Workspace | None:
-    """The workspace: `TINYTORCH_WORKSPACE`, else `named` (the ini option), else the nearest at or above `start`."""
+def find(start: Path | None = None, *, named: str | None = None, course: Course | None = None) -> Workspace | None:
+    """The workspace: `TINYTORCH_WORKSPACE`, else `named` (the ini option), else the nearest at or above `start`.
+
+    It is of the given `course`, if one is; otherwise of its own.
+    """
     import os
 
     if not os.environ.get(_overlay.WORKSPACE_VARIABLE) and named:
@@ -143,7 +146,7 @@ def find(start: Path | None = None, *, named: str | None = None) -> Workspace | 
         )
     if not _overlay.is_workspace(root):
         raise WorkspaceError(f"{root} is no workspace: it has no .tito folder. Make one with: tito init {root}")
-    return Workspace(root.resolve(), _course_of(root.resolve()))
+    return Workspace(root.resolve(), course or _course_of(root.resolve()))
 
 
 def _course_of(root: Path) -> Course:
@@ -160,19 +163,22 @@ def _course_of(root: Path) -> Course:
     try:
         return custom.read(config, course)
     except ConfigError as error:
-        if not is_kept:
-            raise
-        names = (COURSE_FILE, *([EXTRA_FOLDER] if (kept / EXTRA_FOLDER).is_dir() else []))
-        sources = " ".join(f".tito/pristine/{name}" for name in names)
-        raise ConfigError(f"{error}\nThe course as you got it is kept; bring it back, in {root}, with: cp -r {sources} .") from error
+        if (kept.parent / "transaction").is_dir():  # killed while it replaced the course: what was decided comes first
+            from pytest_tinytorch.state import transaction
+
+            transaction.finish(Workspace(root, course))
+            return custom.read(config, course) if config.is_file() else course
+        ways = ["To bring back the course as you got it: tito doctor --repair"] if is_kept else []
+        ways.append("To take in a newer one from your instructor: tito update --config FILE")
+        raise ConfigError("\n".join([str(error), *ways])) from error
 
 
-def current() -> Workspace:
-    """The workspace of the working directory.
+def current(course: Course | None = None) -> Workspace:
+    """The workspace of the working directory; of the given `course`, if one is.
 
     Raises: WorkspaceError outside of one.
     """
-    workspace = find()
+    workspace = find(course=course)
     if workspace is None:
         raise WorkspaceError(
             "No workspace here: neither this folder nor one above it has a .tito folder. "

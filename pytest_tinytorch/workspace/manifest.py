@@ -1,4 +1,8 @@
-"""Which tests a module needs to pass: those that pytest collects in a new workspace."""
+"""Which tests a module needs to pass: those that pytest collects in a new workspace.
+
+Those of an instructor's own module are listed beside it, with the files that they were collected from, so that a list
+of other tests than those that lie there is seen without running pytest.
+"""
 from __future__ import annotations
 
 import json
@@ -9,14 +13,53 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_tinytorch.course.curriculum import TEMPLATES_VARIABLE, Course, Milestone, Module
+from pytest_tinytorch.course.curriculum import (
+    REQUIRED_TESTS,
+    TEMPLATES_VARIABLE,
+    Course,
+    Milestone,
+    Module,
+    is_left_behind,
+    own_required_tests,
+)
 from pytest_tinytorch.workspace.create import create
+from tinytorch import files
 from tinytorch._overlay import STAGING_VARIABLE, WORKSPACE_VARIABLE
 from tinytorch.errors import ConfigError
 
 _OTHERS = (WORKSPACE_VARIABLE, STAGING_VARIABLE, "PYTEST_ADDOPTS", "PYTEST_PLUGINS")  # would change what is collected
 
 _NO_TESTS = 5  # pytest's exit status
+_CRLF, _LF = b"\r\n", b"\n"  # git may change them; the tests are the same
+_COLLECTED_FROM = "collected_from"  # a key of the list beside an instructor's own module
+
+
+def required_list(module: Module, tests: Sequence[str]) -> bytes:
+    """The content of the list beside an instructor's own module, of which `tests` were collected."""
+    return (json.dumps({module.marker: list(tests), _COLLECTED_FROM: _sources(module)}, indent=1) + "\n").encode("utf-8")
+
+
+def fault_of_list(module: Module) -> str | None:
+    """What is wrong with the list beside an instructor's own module, in a sentence; None if it is that of its tests."""
+    try:
+        listed = own_required_tests(module)
+    except ConfigError as error:
+        return str(error).partition(". Make it again")[0]
+    if listed.get(module.marker) and listed.get(_COLLECTED_FROM) == frozenset(_sources(module)):
+        return None
+    return f"{module.home}{os.sep}{REQUIRED_TESTS} lists other tests than those that lie beside it"
+
+
+def _sources(module: Module) -> list[str]:
+    """What lies in the `tests/` of an instructor's own module: paths, each with the hash of its content."""
+    if module.home is None:
+        raise AssertionError(f"{module.label} is the installed course's")
+    tests = module.home / "tests"
+    return [
+        f"{path.relative_to(tests).as_posix()} {files.sha256(path.read_bytes().replace(_CRLF, _LF))}"
+        for path in sorted(tests.rglob("*"))
+        if path.is_file() and not is_left_behind(path.relative_to(tests))
+    ]
 
 
 def collect(course: Course, parts: Sequence[Module | Milestone]) -> dict[str, list[str]]:

@@ -6,12 +6,24 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from pytest_tinytorch.state import transaction
 from tests.cli.conftest import Tito
-from tests.plugin.conftest import ALPHA, BETA, COURSE_YML, TRIPLING, Student, write_course, write_instructors_course
+from tests.plugin.conftest import (
+    ALPHA,
+    BETA,
+    COURSE_YML,
+    OWN_MODULE,
+    TRIPLING,
+    Student,
+    write_course,
+    write_instructors_course,
+)
+from tests.update.histories import tree
 
 DATES = "due: {1: 2024-10-01, 2: 2099-10-01T12:00}\npoints: {1: 10, 51: {triple: 5}}\n"
 
@@ -147,7 +159,7 @@ def test_a_broken_course_yml_stops_every_command_and_changes_nothing(mine: Stude
     path.write_text(path.read_text("utf-8").replace("modules", "modulse"), "utf-8")
     answer = tito("status")
     assert answer.status == 1 and "course.yml:2: there is no key 'modulse'. Did you mean modules?" in answer.err
-    assert "cp -r .tito/pristine/course.yml .tito/pristine/extra ." in answer.err
+    assert "To bring back the course as you got it: tito doctor --repair" in answer.err
     done = mine.pytest("-m", "module01")
     assert done.returncode == 4 and "there is no key 'modulse'" in done.stderr
 
@@ -157,6 +169,137 @@ def test_a_date_that_is_changed_in_the_workspace_counts(mine: Student, tito: Tit
     path = mine.root / "course.yml"
     path.write_bytes(path.read_bytes().replace(b"2024-10-01", b"2098-10-01").replace(b"\n", b"\r\n"))
     assert "[due 2098-10-01 23:59]" in tito("status").out
+
+
+# --- changes in mid-term ------------------------------------------------------------------------------------------
+
+NEW_TEST = "\n\ndef test_triple_of_nothing():\n    assert triple(0) == 0\n"
+NINE = {name.replace("51_tripling", "52_nining"): text.replace("51", "52").replace("tripl", "nin").replace("Tripl", "Nin") for name, text in OWN_MODULE.items()}
+
+
+@pytest.fixture
+def changed(mine: Student, tmp_path: Path) -> Callable[..., str]:
+    """The instructor changes the course and hands it out again: `changed(course_yml, files)`; returns its course.yml."""
+
+    def change(course_yml: str = COURSE_YML + DATES, files: dict[str, str] | None = None) -> str:
+        config = write_instructors_course(tmp_path / "instructor", course_yml)
+        for path, text in (files or {}).items():
+            (tmp_path / "shared" / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "shared" / path).write_text(text, "utf-8", newline="\n")
+        return str(config)
+
+    return change
+
+
+def required(student: Student, number: str) -> int:
+    path = next((student.root / "extra").glob(f"{number}_*")) / "required_tests.json"
+    return len(json.loads(path.read_text("utf-8"))[f"module{number}"])
+
+
+def test_a_changed_date_is_taken_in(mine: Student, tito: Tito, changed: Callable[..., str]):
+    answer = tito("update", "--config", changed(COURSE_YML + DATES.replace("2024-10-01", "2098-10-01")))
+    assert answer.out == "Updated course.yml\nTo take this update back: tito update --rollback\n"
+    assert "[due 2098-10-01 23:59]" in tito("status").out
+    assert "Everything is up to date" in tito("update").out
+    assert tito("undo").status == 0 and "[due 2024-10-01 23:59 (late)]" in tito("status").out
+
+
+def test_a_changed_test_is_taken_in_and_required(mine: Student, tito: Tito, changed: Callable[..., str]):
+    solve_all(mine)
+    config = changed(files={"tripling/tests/test_triple.py": OWN_MODULE["tests/test_triple.py"] + NEW_TEST})
+    before = tree(mine.root)
+    assert "Would update tests/51_tripling/test_triple.py" in tito("update", "--config", config, "--dry-run").out
+    assert "Available updates:\n   extra/51_tripling/required_tests.json" in tito("update", "--config", config, "--check").out
+    assert tree(mine.root) == before
+    assert tito("update", "--config", config).status == 0
+    assert required(mine, "51") == 3 and mine.path("51_tripling").read_text("utf-8") == TRIPLING
+    assert mine.pytest("-m", "module51", "-k", "not nothing", "--tito-complete", "--tito-force", "-p", "no:cacheprovider").returncode == 1
+    assert tito("undo").out.startswith("Took back `tito update --config ")
+    assert tree(mine.root, but=(".tito",)) == {p: d for p, d in before.items() if not p.startswith(".tito")}
+
+
+def test_a_module_is_added_and_dropped_again(mine: Student, tito: Tito, changed: Callable[..., str]):
+    files = {f"nines/{name}": text for name, text in NINE.items()}
+    config = changed(COURSE_YML.replace("51, 2", "51, 2, 52").replace('tripling"', 'tripling", "../shared/nines"'), files)
+    answer = tito("update", "--config", config)
+    assert answer.status == 0 and "Added modules/52_nining/52_nining.py" in answer.out
+    assert [row["number"] for row in json.loads(tito("module", "list", "--json").out)] == ["01", "51", "02", "52"]
+    assert mine.path("52_nining").is_file() and required(mine, "52") == 2
+    assert tito("system", "health").status == 0
+    mine.write(NINE["52_nining.py"] + "# mine\n", "52_nining")
+    assert tito("update", "--config", changed()).status == 0
+    assert not (mine.root / "extra" / "52_nining").exists() and not (mine.root / "tests" / "52_nining").exists()
+    assert mine.path("52_nining").read_text("utf-8").endswith("# mine\n"), "the student's work stays"
+
+
+def test_a_course_with_a_fault_is_not_taken_in(mine: Student, tito: Tito, changed: Callable[..., str]):
+    config, before = changed(files={"tripling/tests/test_triple.py": "import nothing_of_this_name\n"}), tree(mine.root)
+    answer = tito("update", "--config", config)
+    assert answer.status == 1 and "nothing_of_this_name" in answer.err and tree(mine.root) == before
+
+
+def test_what_the_student_changed_of_the_course_gives_way_and_of_the_tests_stays(mine: Student, tito: Tito, changed: Callable[..., str]):
+    for path in ("course.yml", "tests/51_tripling/test_triple.py"):
+        (mine.root / path).write_text((mine.root / path).read_text("utf-8") + "# mine\n", "utf-8")
+    answer = tito("update", "--config", changed(COURSE_YML, {"tripling/tests/test_triple.py": OWN_MODULE["tests/test_triple.py"] + NEW_TEST}))
+    assert "Updated course.yml" in answer.out and "Skipped tests/51_tripling/test_triple.py (student modified)" in answer.out
+    assert "# mine" not in (mine.root / "course.yml").read_text("utf-8")
+
+
+def test_a_workspace_of_the_whole_course_becomes_one_of_the_instructors(
+    student: Student, tito: Tito, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    config = write_instructors_course(tmp_path / "instructor")
+    refused = tito("init", ".", "--config", str(config), "--format", "py")
+    assert refused.status == 1 and "take the other course in, from there, with: tito update --config FILE" in refused.err
+    assert tito("update", "--config", str(config)).status == 0
+    assert "Course: CS 249r, spring" in tito("status").out and student.path("51_tripling").is_file()
+
+
+def test_files_that_are_copied_into_the_workspace_are_taken_in_by_an_update(mine: Student, tito: Tito):
+    """As git brings them: course.yml and extra/ as they are handed out."""
+    with (mine.root / "extra" / "51_tripling" / "tests" / "test_triple.py").open("a", encoding="utf-8") as file:
+        file.write(NEW_TEST)
+    assert "tests/51_tripling/test_triple.py" in tito("update", "--check").out
+    assert "Updated tests/51_tripling/test_triple.py" in tito("update").out and required(mine, "51") == 3
+    assert "Everything is up to date" in tito("update").out
+
+
+def test_an_instructors_folder_that_is_copied_into_the_workspace_is_taken_in_by_an_update(mine: Student, tito: Tito, changed: Callable[..., str]):
+    changed(files={"tripling/tests/test_triple.py": OWN_MODULE["tests/test_triple.py"] + NEW_TEST})
+    shutil.copytree(mine.root.parent / "shared" / "tripling", mine.root / "extra" / "tripling")
+    (mine.root / "course.yml").write_text(COURSE_YML.replace('"../shared/tripling"', "extra/tripling"), "utf-8")
+    assert tito("update").status == 0 and required(mine, "51") == 3
+    assert "extra/51_tripling" in (mine.root / "course.yml").read_text("utf-8")
+    assert tito("system", "health").status == 0 and "Everything is up to date" in tito("update").out
+
+
+def test_a_course_yml_as_the_instructor_has_it_finds_the_modules_of_the_workspace(mine: Student, tito: Tito):
+    path = mine.root / "course.yml"
+    path.write_text(path.read_text("utf-8").replace("extra/51_tripling", "../own/tripling"), "utf-8")
+    assert "51 Tripling" in tito("status").out
+    path.write_text(path.read_text("utf-8").replace("../own/tripling", "../own/triples"), "utf-8")
+    answer = tito("status")
+    assert answer.status == 1 and "course.yml:3: there is no folder" in answer.err and "tito update --config FILE" in answer.err
+
+
+def test_an_update_that_was_killed_between_two_files_is_finished(mine: Student, tito: Tito, changed: Callable[..., str], monkeypatch: pytest.MonkeyPatch):
+    """Also where course.yml names a module that isn't there yet."""
+    files = {f"nines/{name}": text for name, text in NINE.items()}
+    config = changed(COURSE_YML.replace("51, 2", "51, 2, 52").replace('tripling"', 'tripling", "../shared/nines"'), files)
+    move, moved = transaction.files.move, []
+
+    def killed(source: Path, target: Path) -> None:
+        if moved:
+            raise KeyboardInterrupt
+        moved.append(target)
+        move(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(transaction.files, "move", killed)
+        assert tito("update", "--config", config).status == 130
+    assert moved == [mine.root / "course.yml"]
+    assert tito("system", "health").status == 0 and mine.path("52_nining").is_file()
 
 
 # --- init ---------------------------------------------------------------------------------------------------------

@@ -1,7 +1,10 @@
 """`tito update`."""
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,16 +24,17 @@ _DONE = {"add": "Added", "update": "Updated", "remove": "Removed", "move": "Move
 _WOULD = {"add": "Would add", "update": "Would update", "remove": "Would remove", "move": "Would move", "skip": "Would skip"}
 
 
-@click.command(cls=Command, example="tito update --check\ntito update\ntito update --module 05 --merge")
+@click.command(cls=Command, example="tito update --check\ntito update\ntito update --module 05 --merge\ntito update --config ../handout/course.yml")
 @click.option("--check", is_flag=True, help="List what the installed course changed, and why. Changes nothing.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, file by file. Changes nothing.")
+@click.option("--config", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Take in a changed course.yml of your instructor's, with the folders that it names.")
 @click.option("--module", "name", metavar="NN", shell_complete=modules, help="Put the course's version of one module in place of yours, after a backup.")
 @click.option("--merge", "merges", is_flag=True, help="With --module: merge the course's changes into your work.")
 @click.option("--rollback", is_flag=True, help="Take the last update back.")
 @click.option("--downgrade", is_flag=True, help="Go to an older version of the course.")
 @json_option
 def update(
-    check: bool, dry_run: bool, name: str | None, merges: bool, rollback: bool, downgrade: bool, as_json: bool
+    check: bool, dry_run: bool, config: Path | None, name: str | None, merges: bool, rollback: bool, downgrade: bool, as_json: bool
 ) -> int:
     """Bring the installed course's changes into this workspace.
 
@@ -39,28 +43,47 @@ def update(
     """
     if sum(map(bool, (check, dry_run, name, rollback))) > 1 or (merges and not name) or (downgrade and rollback):
         raise click.UsageError("Give one of --check, --dry-run, --module NN and --rollback; --merge goes with --module.")
-    workspace = opening.workspace()
+    if config and (name or rollback):
+        raise click.UsageError("--config brings a whole course: it doesn't go with --module or --rollback.")
     if rollback:
-        return _rollback(workspace, as_json=as_json)
+        return _rollback(opening.workspace(), as_json=as_json)
     if name:
-        return _module(workspace, name, merges=merges, as_json=as_json)
+        return _module(opening.workspace(), name, merges=merges, as_json=as_json)
     from pytest_tinytorch.update import plan
-    from pytest_tinytorch.update.update import check_direction
+    from pytest_tinytorch.update.update import COMMAND, check_direction
     from pytest_tinytorch.update.update import update as bring_up_to_date
 
-    if check or dry_run:
-        planned = plan.plan(workspace)
-        if dry_run:
-            check_direction(planned, downgrade=downgrade)
-    else:
-        planned = bring_up_to_date(workspace, downgrade=downgrade)
-    if as_json:
-        render.data(_as_json(workspace, planned))
-    elif check:
-        _say_available(workspace, planned)
-    else:
-        _say_done(planned, _WOULD if dry_run else _DONE)
+    with _workspace(config) as workspace:
+        if check or dry_run:
+            planned = plan.plan(workspace)
+            if dry_run:
+                check_direction(planned, downgrade=downgrade)
+        else:
+            command = f"{COMMAND} --config {shlex.quote(str(config))}" if config else COMMAND
+            planned = bring_up_to_date(workspace, downgrade=downgrade, command=command)
+        if as_json:
+            render.data(_as_json(workspace, planned))
+        elif check:
+            _say_available(workspace, planned)
+        else:
+            _say_done(planned, _WOULD if dry_run else _DONE)
     return 0
+
+
+@contextmanager
+def _workspace(config: Path | None) -> Iterator[Workspace]:
+    """The workspace, of the course that is to be taken in: the `config`'s, or its own, whose tests are listed anew if need be."""
+    from pytest_tinytorch.course import curriculum
+    from pytest_tinytorch.workspace import handout
+
+    if config is None:
+        workspace = opening.workspace()
+        if handout.is_handed_out(workspace):
+            yield workspace
+            return
+        config = workspace.root / curriculum.COURSE_FILE
+    with handout.handed_out(curriculum.load(), config) as course:
+        yield opening.workspace(course)
 
 
 def _rollback(workspace: Workspace, *, as_json: bool) -> int:
