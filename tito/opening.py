@@ -1,12 +1,13 @@
 """What every command does first."""
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_tinytorch.state.recovery import recover
 from pytest_tinytorch.workspace.layout import WorkingCopy, Workspace, current, find
-from tinytorch.errors import TinyTorchError, WorkspaceError
+from tinytorch.errors import ConfigError, TinyTorchError, WorkspaceError
 from tito import render
 
 if TYPE_CHECKING:
@@ -69,8 +70,17 @@ def _agrees(said: str) -> bool:
     return render.is_interactive() and agrees(f"{said} Bring it over now, with a backup?")
 
 
-def for_a_doctor() -> tuple[Workspace | None, str]:
-    """The workspace, made whole as far as it can be, if there is one; and the error that stopped this, if one did."""
+@dataclass(frozen=True)
+class Patient:
+    """What a doctor finds."""
+
+    workspace: Workspace | None  # made whole as far as it can be
+    error: str = ""  # what stopped that
+    knows_course: bool = True  # otherwise the workspace comes with the installed course, since its own can't be read
+
+
+def for_a_doctor() -> Patient:
+    """The workspace, if there is one, whatever is wrong with it."""
     here = None
     try:
         here = find()
@@ -80,10 +90,21 @@ def for_a_doctor() -> tuple[Workspace | None, str]:
             from pytest_tinytorch.update import older
 
             if folder := older.find(Path.cwd()):
-                return None, f"{folder} has the layout of an older TinyTorch. Bring it over with: {older.COMMAND}"
+                return Patient(None, f"{folder} has the layout of an older TinyTorch. Bring it over with: {older.COMMAND}")
+    except ConfigError as error:
+        return Patient(here, str(error)) if here else _without_its_course(str(error))
     except (TinyTorchError, ImportError) as error:
-        return here, str(error)
-    return here, ""
+        return Patient(here, str(error))
+    return Patient(here)
+
+
+def _without_its_course(error: str) -> Patient:
+    from pytest_tinytorch.course import curriculum
+
+    try:
+        return Patient(find(course=curriculum.load()), error, knows_course=False)
+    except TinyTorchError:  # the installed course can't be read either, and is what the error is about
+        return Patient(None, error)
 
 
 def tell_of_two_forms(workspace: Workspace, copy: WorkingCopy) -> None:

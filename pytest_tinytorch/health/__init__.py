@@ -34,6 +34,7 @@ class Row(NamedTuple):
     group: str  # of the doctor's report
     look: Callable[[], Iterable[Check]]
     in_health: bool = False  # whether `tito system health` shows it too
+    of_course: bool = False  # whether it tells what a workspace of its course should have, and so has to know that course
 
 
 def _rows(here: Workspace | None) -> list[Row]:
@@ -59,6 +60,7 @@ def _rows(here: Workspace | None) -> list[Row]:
         ("State", workspace.backups_folder, True),
         ("Package", workspace.hidden, True),
         ("Modules", workspace.missing_tests, True),
+        ("Modules", workspace.required_tests, True),
         ("Package", workspace.edited_exports, True),
         ("State", workspace.oddities, True),
         ("State", workspace.course_version, False),
@@ -74,7 +76,8 @@ def _rows(here: Workspace | None) -> list[Row]:
         ("Leftovers", leftovers.found, False),
         ("Leftovers", leftovers.lock, False),
     ]
-    return rows + [Row(group, partial(look, here), in_health) for group, look, in_health in in_workspace]
+    of_course = (workspace.missing_tests, workspace.required_tests, workspace.oddities)
+    return rows + [Row(group, partial(look, here), in_health, look in of_course) for group, look, in_health in in_workspace]
 
 
 def health(here: Workspace) -> list[Check]:
@@ -82,10 +85,16 @@ def health(here: Workspace) -> list[Check]:
     return [check for row in _rows(here) if row.in_health for check in _looked(row.look)]
 
 
-def doctor(here: Workspace | None) -> dict[str, list[Check]]:
-    """What `tito doctor` shows, by group: what is wrong, or that nothing is. Outside of a workspace, of the environment."""
+def doctor(here: Workspace | None, *, knows_course: bool = True) -> dict[str, list[Check]]:
+    """What `tito doctor` shows, by group: what is wrong, or that nothing is. Outside of a workspace, of the environment.
+
+    Of a workspace whose `course.yml` can't be read, and which comes with the installed course, only what holds for any
+    is looked at (`knows_course=False`).
+    """
     groups: dict[str, list[Check]] = {}
     for row in _rows(here):
+        if row.of_course and not knows_course:
+            continue
         wrong = [check for check in _looked(row.look) if check.state != GOOD]
         groups.setdefault(row.group, []).extend(wrong)
     return {group: groups[group] or [Check(GOOD, said)] for group, said in GROUPS.items() if group in groups}

@@ -5,14 +5,17 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from pytest_tinytorch.course.curriculum import as_ranges
-from pytest_tinytorch.state import pristine, progress
+from pytest_tinytorch.course.curriculum import COURSE_FILE, EXTRA_FOLDER, REQUIRED_TESTS, as_ranges
+from pytest_tinytorch.health.check import TIDY
+from pytest_tinytorch.state import pristine, progress, transaction
 from pytest_tinytorch.state.recovery import known_versions
 from pytest_tinytorch.state.store import STATE_FILES, State, empty, newest_saved
 from pytest_tinytorch.workspace.export import is_proved
+from pytest_tinytorch.workspace.handout import required_lists
 from pytest_tinytorch.workspace.layout import Workspace
+from pytest_tinytorch.workspace.manifest import fault_of_list
 from tinytorch import files
-from tinytorch.errors import StateError
+from tinytorch.errors import ConfigError, StateError
 
 
 def repair(workspace: Workspace) -> list[str]:
@@ -20,7 +23,23 @@ def repair(workspace: Workspace) -> list[str]:
     with workspace.store.locked():
         broken = [name for name in STATE_FILES if workspace.store.fault(name)]
         done = [sentence for name in broken for sentence in _replace(workspace, name)]
-        return [*done, *_adopt(workspace), *_bring_back(workspace)]
+        return [*done, *_adopt(workspace), *_bring_back(workspace), *_list_required_tests(workspace)]
+
+
+def bring_back_course(workspace: Workspace) -> list[str]:
+    """Put `course.yml` and `extra/` back as the student got them, as one step; returns what was done, in sentences.
+
+    What was there comes back with `tito undo`.
+    """
+    kept = [workspace.pristine / COURSE_FILE, *sorted((workspace.pristine / EXTRA_FOLDER).rglob("*"))]
+    contents: dict[str, bytes | None] = {}
+    with workspace.store.locked():
+        for path in kept:
+            name = path.relative_to(workspace.pristine).as_posix()
+            if path.is_file() and not pristine.is_same_content(path.read_bytes(), transaction.content(workspace.root / name) or b""):
+                contents[name] = path.read_bytes()
+        transaction.replace(workspace, contents, command=TIDY)
+    return [f"Brought back {name} as you got it. To take that back: tito undo" for name in contents]
 
 
 def _replace(workspace: Workspace, name: str) -> Iterator[str]:
@@ -89,3 +108,20 @@ def _bring_back(workspace: Workspace) -> Iterator[str]:
         with workspace.store.writing(path):
             files.write_atomic(workspace.root / path, source.read_bytes())
         yield f"Brought back {path}, which was missing."
+
+
+def _list_required_tests(workspace: Workspace) -> Iterator[str]:
+    """List anew what the instructor's own modules must pass, where the list is missing, broken or of other tests."""
+    if not any(module.home and fault_of_list(module) for module in workspace.course.modules):
+        return
+    try:
+        lists = required_lists(workspace.course)
+    except ConfigError as error:
+        yield f"What the modules of extra must pass can't be listed: {error}"
+        return
+    for module, listed in lists.items():
+        if module.home and fault_of_list(module):
+            path = module.home / REQUIRED_TESTS
+            with workspace.store.writing(path.name):
+                files.write_atomic(path, listed)
+            yield f"Listed the tests of module {module.label} again, in {workspace.relative(path)}. To have those of extra/ here: tito update"

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import tinytorch
 from pytest_tinytorch import exporting
+from pytest_tinytorch.course.curriculum import EXTRA_FOLDER
 from pytest_tinytorch.health.check import FAULT, GOOD, NOTE, REPAIR, TIDY, Check
 from pytest_tinytorch.state import config, pristine, progress
 from pytest_tinytorch.state.store import STATE_FILES
+from pytest_tinytorch.workspace import manifest
 from pytest_tinytorch.workspace.export import check_plain, place
 from pytest_tinytorch.workspace.layout import WorkingCopy, Workspace
 from tinytorch.errors import DataError, TinyTorchError
@@ -83,8 +85,24 @@ def _is_package(path: Path) -> bool:
 
 
 def missing_tests(workspace: Workspace) -> Iterator[Check]:
-    for path in pristine.missing_tests(workspace):
-        yield Check(FAULT, f"{path} is missing, so its tests can't pass", REPAIR)
+    """One check for each module or milestone whose tests are not there at all, else one for each file."""
+    missing = list(pristine.missing_tests(workspace))
+    for part in workspace.course.parts:
+        of_part = [path for path in missing if path.startswith(f"{part.test_folder}/")]
+        if of_part and not (workspace.root / part.test_folder).is_dir():
+            kind = type(part).__name__
+            yield Check(FAULT, f"{kind} {part.label} has no tests here: {part.test_folder} is missing, with {len(of_part)} files", "tito update")
+            missing = [path for path in missing if path not in of_part]
+    for path in missing:
+        said = "of your instructor's course" if path.startswith(f"{EXTRA_FOLDER}/") else "so its tests can't pass"
+        yield Check(FAULT, f"{path} is missing, {said}", REPAIR)
+
+
+def required_tests(workspace: Workspace) -> Iterator[Check]:
+    """Whether the lists of what the instructor's own modules must pass are those of their tests."""
+    for module in workspace.course.modules:
+        if module.home and (fault := manifest.fault_of_list(module)):
+            yield Check(FAULT, f"{fault}, so that module {module.label} can't be completed as it is meant", REPAIR)
 
 
 def edited_exports(workspace: Workspace) -> Iterator[Check]:

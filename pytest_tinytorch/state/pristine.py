@@ -3,13 +3,13 @@ from __future__ import annotations
 
 from pathlib import Path, PurePath
 
-from pytest_tinytorch.course.curriculum import Milestone, Module, is_left_behind
+from pytest_tinytorch.course.curriculum import EXTRA_FOLDER, REQUIRED_TESTS, Milestone, Module, is_left_behind
 from pytest_tinytorch.workspace.layout import Workspace
 from tinytorch import files
 
 
 def missing_tests(workspace: Workspace) -> dict[str, Path]:
-    """The course's files beside the tests that the workspace lacks, sorted, and where each can be copied from.
+    """The course's files beside the tests, and an instructor's in `extra/`, that the workspace lacks, sorted, and where each can be copied from.
 
     That is the pristine copy, or the installed course if there is none.
     """
@@ -17,10 +17,11 @@ def missing_tests(workspace: Workspace) -> dict[str, Path]:
     for path in workspace.pristine.rglob("*"):
         if path.is_file():
             known[path.relative_to(workspace.pristine).as_posix()] = path
-    folders = tuple(f"{part.test_folder}/" for part in workspace.course.parts)
+    own = [module for module in workspace.course.modules if module.home]
+    folders = (*(f"{part.test_folder}/" for part in workspace.course.parts), *(f"{EXTRA_FOLDER}/{module.folder}/" for module in own))
     return {
         path: file for path, file in sorted(known.items())
-        if path.startswith(folders) and not is_left_behind(PurePath(path)) and not (workspace.root / path).exists()
+        if path.startswith(folders) and not path.endswith(REQUIRED_TESTS) and not is_left_behind(PurePath(path)) and not (workspace.root / path).exists()
     }
 
 

@@ -36,17 +36,19 @@ def doctor(repair: bool, as_json: bool) -> int:
     from pytest_tinytorch import health
     from pytest_tinytorch.health.check import FAULT, Check
 
-    workspace, error = opening.for_a_doctor()
+    patient = opening.for_a_doctor()
     repairs: list[str] = []
+    failure = ""
     if repair:
         try:
-            repairs = _repaired(None if error else workspace) or ["There was nothing to repair."]
+            repairs = _repaired(patient) or ["There was nothing to repair."]
         except (TinyTorchError, ImportError) as failed:
-            error = str(failed)
+            failure = str(failed)
         else:
-            workspace, error = opening.for_a_doctor()
-    groups = health.doctor(workspace)
-    if error:
+            patient = opening.for_a_doctor()
+    workspace = patient.workspace
+    groups = health.doctor(workspace, knows_course=patient.knows_course)
+    if error := failure or patient.error:
         groups = {"Workspace": [Check(FAULT, error)], **groups}
     healthy = health.is_healthy(check for found in groups.values() for check in found)
     if as_json:
@@ -62,9 +64,12 @@ def doctor(repair: bool, as_json: bool) -> int:
     return 0 if healthy else 1
 
 
-def _repaired(workspace: Workspace | None) -> list[str]:
+def _repaired(patient: opening.Patient) -> list[str]:
     from pytest_tinytorch.health import leftovers, repair
 
+    if patient.workspace and not patient.knows_course and (brought_back := repair.bring_back_course(patient.workspace)):
+        return [*brought_back, *_repaired(opening.for_a_doctor())]
+    workspace = None if patient.error else patient.workspace
     return [*_brought_over(workspace), *(repair.repair(workspace) if workspace else ()), *leftovers.remove(workspace)]
 
 
