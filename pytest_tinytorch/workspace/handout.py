@@ -27,6 +27,7 @@ from pytest_tinytorch.course.yaml_file import Value
 from pytest_tinytorch.workspace.create import create
 from pytest_tinytorch.workspace.layout import Workspace
 from pytest_tinytorch.workspace.manifest import collect, fault_of_list, required_list
+from tinytorch import _overlay
 from tinytorch.errors import ConfigError
 
 
@@ -35,6 +36,8 @@ def hand_out(root: Path, base: Course, config: Path, *, format: str) -> Workspac
 
     Raises: ConfigError if the course has a fault, and what `create` raises; nothing is then written.
     """
+    if config.resolve() == (root / COURSE_FILE).resolve():
+        _check_is_students(root, base, config)
     return _hand_out(root, base, custom.read_text(config), str(config), config.parent, format)
 
 
@@ -57,6 +60,22 @@ def _hand_out(root: Path, base: Course, text: str, file: str, folder: Path, form
     with _handed_out(base, text, file, folder) as course:
         root = create(root, course, format=format).root
     return Workspace(root, custom.read(root / COURSE_FILE, base))
+
+
+def _check_is_students(root: Path, base: Course, config: Path) -> None:
+    """Refuse a folder whose `course.yml` names folders as an instructor has them: it would have to be overwritten."""
+    text = custom.read_text(config)
+    document = custom.document(text, str(config))
+    if text == _relocated(text, own := custom.own_modules(document, root, base)):
+        return
+    own[0][0].refuse(
+        f"this folder is an instructor's: a workspace has its modules in {EXTRA_FOLDER}/NN_slug, without solutions. Nothing was "
+        f"changed. "
+        + (
+            "To take this course into the workspace: tito update" if _overlay.is_workspace(root)
+            else f"Make the workspace in another folder: tito init DIR --config {COURSE_FILE}"
+        )
+    )
 
 
 @contextmanager

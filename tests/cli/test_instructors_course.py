@@ -345,6 +345,27 @@ def test_a_course_yml_in_the_folder_is_the_course(tmp_path: Path, monkeypatch: p
     assert (tmp_path / "new" / "course.yml").read_text("utf-8") == "modules: [1]  # so far\n"
 
 
+def test_what_is_handed_out_makes_a_workspace_where_it_lies(mine: Student, tmp_path: Path, tito: Tito, monkeypatch: pytest.MonkeyPatch):
+    """A folder with course.yml and extra/ of a workspace."""
+    new = tmp_path / "new"
+    shutil.copytree(mine.root / "extra", new / "extra")
+    shutil.copy(mine.root / "course.yml", new)
+    monkeypatch.chdir(new)
+    answer = tito("init", "--format", "py")
+    assert answer.status == 0 and "It has modules 01-02, 51 of CS 249r, spring" in answer.out
+    assert tree(new, but=(".tito",)) == tree(mine.root, but=(".tito",))
+
+
+def test_an_instructors_folder_is_no_workspace_and_stays_as_it_is(tmp_path: Path, tito: Tito, monkeypatch: pytest.MonkeyPatch):
+    write_course(tmp_path / "course")
+    monkeypatch.setenv("TINYTORCH_TEMPLATES", str(tmp_path / "course"))
+    config = write_instructors_course(tmp_path / "mine")
+    before = tree(tmp_path)
+    answer = tito("init", str(config.parent))
+    assert answer.status == 1 and "course.yml:3: this folder is an instructor's" in answer.err
+    assert "Make the workspace in another folder: tito init DIR --config course.yml" in answer.err and tree(tmp_path) == before
+
+
 # --- --templates --------------------------------------------------------------------------------------------------
 
 
