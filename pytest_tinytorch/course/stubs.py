@@ -80,6 +80,11 @@ def emptied(text: str, name: str = "the module") -> str:
     return "\n".join(lines)
 
 
+def tells(text: str) -> bool:
+    """Whether a module's script is an author's, not one that was `emptied`."""
+    return emptied(text) != text or BEGIN not in text
+
+
 def _hole(marker: str, exercise: Exercise) -> str:
     """The line of a stub in place of a solution, indented as the marker above it."""
     message = json.dumps(f"exercise {exercise.name}: {exercise.task}", ensure_ascii=False)

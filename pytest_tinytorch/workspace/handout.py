@@ -24,6 +24,7 @@ from pytest_tinytorch.course.curriculum import (
     is_left_behind,
 )
 from pytest_tinytorch.course.yaml_file import Value
+from pytest_tinytorch.workspace import proof
 from pytest_tinytorch.workspace.create import create
 from pytest_tinytorch.workspace.layout import Workspace
 from pytest_tinytorch.workspace.manifest import collect, fault_of_list, required_list
@@ -99,8 +100,13 @@ def _handed_out(base: Course, text: str, file: str, folder: Path) -> Iterator[Co
             _put(module, into / EXTRA_FOLDER / module.folder, with_solution=custom.gives_solutions(document))
         (into / COURSE_FILE).write_text(_relocated(text, own), "utf-8", newline="\n")
         course = custom.read(into / COURSE_FILE, base)
+        for _, module in own:
+            proof.check_imports(course, module, [*base.modules, *(other for _, other in own)])
         for module, listed in required_lists(course).items():
             (into / EXTRA_FOLDER / module.folder / REQUIRED_TESTS).write_bytes(listed)
+        sources = {course.module(module.number): custom.read_text(base.source(module)) for _, module in own}
+        if sources and all(map(stubs.tells, sources.values())):
+            proof.prove(course, sources)
         yield course
 
 
@@ -144,10 +150,7 @@ def required_lists(course: Course) -> dict[Module, bytes]:
     own = [module for module in course.modules if module.home]
     if not own:
         return {}
-    needed = {module.number for module in own}
-    for module in reversed(course.modules):  # what a module needs stands before it
-        needed |= set(module.needs) if module.number in needed else set()
-    parts = [module for module in course.modules if module.number in needed]
+    parts = proof.needed(course, own)
     if planned := [module.label for module in parts if not course.is_written(module)]:
         raise ConfigError(f"{own[0].label} and the other modules of extra need {', '.join(planned)}, which the course doesn't have yet")
     found = collect(course, parts)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pytest_tinytorch.course.curriculum import (
@@ -30,6 +31,8 @@ from tinytorch.errors import ConfigError
 _OTHERS = (WORKSPACE_VARIABLE, STAGING_VARIABLE, "PYTEST_ADDOPTS", "PYTEST_PLUGINS")  # would change what is collected
 
 _NO_TESTS = 5  # pytest's exit status
+_HEADING = re.compile(r"=+ (?:ERRORS|FAILURES) =+")
+_SHOWN, _LAST = 30, 8  # lines of pytest's that a message shows, and how many of them are the last
 _CRLF, _LF = b"\r\n", b"\n"  # git may change them; the tests are the same
 _COLLECTED_FROM = "collected_from"  # a key of the list beside an instructor's own module
 
@@ -70,27 +73,42 @@ def collect(course: Course, parts: Sequence[Module | Milestone]) -> dict[str, li
     with tempfile.TemporaryDirectory(prefix="tinytorch-manifest-") as folder:
         workspace, file = create(Path(folder) / "workspace", course, format="py"), Path(folder) / "manifest.json"
         marks = " or ".join(part.marker for part in parts)
-        command = ["-m", marks, "-q", "-p", "no:cacheprovider", f"--tito-manifest={file}"]
-        status, printed = _pytest(course, workspace.root, [*command, "--collect-only"])
+        command = ["-m", marks, "-q", "--tb=short", "-p", "no:cacheprovider", f"--tito-manifest={file}"]
+        status, printed = run_pytest(course, workspace.root, [*command, "--collect-only"])
         if status not in (0, _NO_TESTS):
-            raise ConfigError(f"The course's tests can't be collected:\n{printed}")
+            raise ConfigError(f"The course's tests can't be collected:\n{errors(printed)}")
         found: dict[str, list[str]] = json.loads(file.read_text("utf-8"))
         for part in parts:
             if not found.get(part.marker):
-                raise ConfigError(f"{part.label} has no tests that pytest collects:\n{printed}")
+                raise ConfigError(f"{part.label} has no tests that pytest collects:\n{errors(printed)}")
             if any(test.endswith(f"::import_{part.folder}") for test in found[part.marker]):  # see session.BrokenTests
-                _, printed = _pytest(course, workspace.root, [*command, "-x", part.test_folder])
-                raise ConfigError(f"The stub of {part.label} can't be imported:\n{printed}")
+                _, printed = run_pytest(course, workspace.root, [*command, "-x", part.test_folder])
+                raise ConfigError(f"The stub of {part.label} can't be imported:\n{errors(printed)}")
     return found
 
 
-def _pytest(course: Course, root: Path, arguments: Sequence[str]) -> tuple[int, str]:
+def errors(printed: str) -> str:
+    """Of what pytest printed, what went wrong: from its section of errors or failures on, shortened."""
+    lines = printed.splitlines()
+    first = next((number for number, line in enumerate(lines) if _HEADING.fullmatch(line)), 0)
+    return shortened("\n".join(lines[first:]))
+
+
+def shortened(text: str) -> str:
+    """A text of which the middle is left out, if it has more lines than anybody reads in a message."""
+    lines = text.splitlines()
+    if len(lines) <= _SHOWN:
+        return text
+    return "\n".join([*lines[: _SHOWN - _LAST - 1], f"[{len(lines) - _SHOWN + 1} lines left out]", *lines[-_LAST:]])
+
+
+def run_pytest(course: Course, root: Path, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> tuple[int, str]:
     """Pytest's exit status in a workspace, and what it prints."""
     inherited = {name: value for name, value in os.environ.items() if name not in _OTHERS}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *arguments],
         cwd=root,
-        env=inherited | {TEMPLATES_VARIABLE: str(course.folder), "NO_COLOR": "1"},
+        env=inherited | {TEMPLATES_VARIABLE: str(course.folder), "NO_COLOR": "1"} | dict(environment or {}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

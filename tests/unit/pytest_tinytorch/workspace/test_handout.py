@@ -12,9 +12,11 @@ from pytest_tinytorch.state.recovery import recover
 from pytest_tinytorch.workspace import layout
 from pytest_tinytorch.workspace.create import course_files, create
 from pytest_tinytorch.workspace.handout import hand_out, hand_out_modules
+from pytest_tinytorch.workspace.manifest import errors
 from tests.plugin.conftest import COURSE_YML, OWN_MODULE, TRIPLING, write_instructors_course
 from tinytorch.errors import ConfigError, WorkspaceError
 
+TEST = OWN_MODULE["tests/test_triple.py"]
 IDS = [f"tests/51_tripling/test_triple.py::test_triple[{word}]" for word in ("one", "two")]
 
 
@@ -118,6 +120,30 @@ def test_modules_alone_are_a_course_too(tmp_path, course):
     assert table == {"tinytorch.core.tensor": ["01", "Tensor"], "tinytorch.core.activations": ["02", "Activations"]}
 
 
+def test_what_was_handed_out_makes_the_same_workspace(once, root, tmp_path, course):
+    """Its modules tell no solution, so that there is nothing to prove."""
+    made = hand_out(tmp_path / "another", course, root / "course.yml", format="py")
+    assert {p: d for p, d in files_below(made.root).items() if ".tito" not in p} == {p: d for p, d in files_below(root).items() if ".tito" not in p}
+
+
+def test_a_module_that_needs_another_of_the_instructors_is_proved_with_it(tmp_path, course):
+    config = write_instructors_course(tmp_path / "mine", 'modules: [1, 51, 52]\nextra: ["../shared/tripling", "../shared/nining"]\n')
+    names = {"51": "52", "tripling": "nining", "Tripling": "Nining", '["01"]': '["51"]', "tinytorch.core.tensor import double": "tinytorch.extra.tripling import triple as double"}
+    for name, text in {**OWN_MODULE, "tests/test_triple.py": TEST.replace("3 * x", "4 * x")}.items():
+        for old, new in names.items():
+            name, text = name.replace(old, new), text.replace(old, new)
+        (tmp_path / "shared" / "nining" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "shared" / "nining" / name).write_text(text, "utf-8")
+    made = hand_out(tmp_path / "workspace", course, config, format="py")
+    assert len(made.course.required(made.course.module("52"))) == 2
+
+
+def test_a_message_has_what_pytest_says_of_errors_and_no_more():
+    printed = "\n".join(["tests/x.py::test"] * 500 + ["===== ERRORS =====", "cause", *["deep"] * 99, "last"])
+    lines = errors(printed).splitlines()
+    assert (lines[:2], lines[-1], len(lines)) == (["===== ERRORS =====", "cause"], "last", 30) and "[73 lines left out]" in lines
+
+
 # --- faults: nothing is written -----------------------------------------------------------------------------------
 
 
@@ -129,8 +155,15 @@ def test_modules_alone_are_a_course_too(tmp_path, course):
         ("tests/test_triple.py", "import nothing_of_this_name", r"(?s)tests can't be collected:.*nothing_of_this_name"),
         ("tests/test_triple.py", "def triple(): ...", r"(?s)51 Tripling has no tests that pytest collects:"),
         ("module.toml", OWN_MODULE["module.toml"].replace('["01"]', '["03"]'), "need 03 Layers, which the course doesn't have yet"),
+        ("51_tripling.py", TRIPLING.replace("secret + x", "secret"), r"(?s)solution of module 51 Tripling doesn't pass its own tests: 2 of 2 .*Correct 51_tripling\.py or the test.*test_triple\[one\]\n.*got +2\n"),
+        ("51_tripling.py", TRIPLING.replace("secret + x", "secret +"), "(?s)solution of module 51 Tripling doesn't pass.*SyntaxError: invalid syntax"),
+        ("51_tripling.py", TRIPLING + TRIPLING[TRIPLING.index("# %% exercise"):].replace("triple", "thrice"), r"have no test: thrice\. A test is one of an exercise by @pytest\.mark\.exercise\(\"thrice\"\)"),
+        ("tests/test_triple.py", TEST.replace('exercise("triple")', 'exercise("tripel")'), r"name exercises that it doesn't have: tripel\. It has triple\."),
+        ("tests/test_triple.py", TEST + "\n\ndef test_nothing():\n    assert True\n", r"pass with its stub, where nothing is written yet: tests/51_tripling/test_triple\.py::test_nothing\. Let each touch an exercise"),
+        ("51_tripling.py", "# %%\nimport math\n" + TRIPLING.replace("core.tensor", "core.activations"), r"shared.*51_tripling\.py:4: tinytorch\.core\.activations is imported, of module 02 Activations, which module 51 Tripling doesn't need\. Add \"02\" to needs in .*module\.toml"),
+        ("tests/test_triple.py", "from tinytorch.core import layers\n" + TEST, r"test_triple\.py:1: tinytorch\.core\.layers is imported, of module 03 Layers"),
     ],
-    ids=["source", "stub", "broken test", "no test", "planned"],
+    ids=["source", "stub", "broken test", "no test", "planned", "wrong solution", "no python", "exercise without a test", "test of no exercise", "test that passes", "need not said", "need of a test"],
 )  # fmt: skip
 def test_a_module_that_cannot_be_used_is_told(tmp_path, course, file, text, message):
     config = write_instructors_course(tmp_path / "mine", 'extra: ["../shared/tripling"]\nmodules: [1-3, 51]\n')
