@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -36,7 +37,10 @@ KEYS = ("title", "modules", "extra", "milestones", "points", "due", "solutions")
 OWN_NUMBERS = range(50, 100)  # of modules of an instructor's own: no version of the installed course has these
 
 _RANGE = re.compile(r"([0-9]{1,2})(?: *- *([0-9]{1,2}))?")
-_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?(Z|[+-]\d\d:\d\d)?", re.ASCII)  # of all that Pythons differ in
+_LARGEST = 100_000  # bytes of a course.yml, which is read by every command
+_CONTROL = ("Cc", "Zl", "Zp")  # categories of Unicode that a title of one line has nothing of
 _TOML_LINE = re.compile(r" \(at line (\d+), column \d+\)")
 
 
@@ -45,7 +49,14 @@ def read(path: Path, base: Course) -> Course:
 
     Raises: ConfigError with the file, the line and what to write instead.
     """
-    return build(document(read_text(path), str(path)), path.parent, base, path)
+    return build(document(read_config(path), str(path)), path.parent, base, path)
+
+
+def read_config(path: Path) -> str:
+    """The text of a `course.yml`. Raises: ConfigError if it can't be read, or is far too large for one."""
+    if path.is_file() and (size := path.stat().st_size) > _LARGEST:
+        raise ConfigError(f"{path} has {size // 1000} kB, and a {path.name} at most {_LARGEST // 1000}. Is it another file?")
+    return read_text(path)
 
 
 def read_text(path: Path) -> str:
@@ -78,6 +89,8 @@ def build(document: Value, folder: Path, base: Course, config: Path | None = Non
     for value, module in own:
         if module.number not in chosen:
             value.refuse(f"module {module.label} stands in extra and not in modules. Add {module.key} there.")
+    if not chosen:
+        said["modules"].refuse("modules is empty, and a course has at least one: [1]. Without the key it has all of them")
     _check_needs(chosen, known)
     milestones = _milestones(said.get("milestones"), list(chosen), base)
     due, points = _by_module(said.get("due"), chosen, known), _by_module(said.get("points"), chosen, known)
@@ -89,6 +102,8 @@ def build(document: Value, folder: Path, base: Course, config: Path | None = Non
         modules.append(module)
     gives_solutions(document)  # for its faults
     title = said["title"].text() if "title" in said else None
+    if title and _has_control(title):
+        said["title"].refuse("title must be one line, without control characters")
     return replace(base, modules=tuple(modules), milestones=milestones, title=title, config=config)
 
 
@@ -162,9 +177,16 @@ def _own_module(home: Path, named: Value) -> tuple[Module, Callable[[str], str]]
     if missing := [key for key in keys_of(Module) if key not in row]:
         raise ConfigError(f"{path}:1: {', '.join(missing)} is missing; a module has {', '.join(keys_of(Module))}")
     module = replace(read_row(Module, row, place), home=home)
+    for key in ("title", "goal"):
+        if _has_control(row[key]):
+            raise ConfigError(f"{place(key)}: {key} must be one line, without control characters")
     if fault := fault_of_names(module):
         raise ConfigError(f"{place('number')}: {fault}")
     return module, place
+
+
+def _has_control(text: str) -> bool:
+    return any(unicodedata.category(character) in _CONTROL for character in text)
 
 
 def _toml(path: Path, text: str) -> dict[str, Any]:
@@ -190,7 +212,8 @@ def _numbers(listed: Value, kind: str, known: Mapping[str, Module | Milestone]) 
             item.refuse(f"{item.text()} ends before it begins. An order is written number by number: {first}, {first - 1}")
         for number in (f"{n:02d}" for n in range(first, last + 1)):
             if number not in known:
-                item.refuse(f"there is no {kind} {number}; there are {as_ranges(known)}")
+                own = " Is it one of your own? List its folder in extra." if kind == "module" and int(number) in OWN_NUMBERS else ""
+                item.refuse(f"there is no {kind} {number}; there are {as_ranges(known)}.{own}")
             if number in found:
                 item.refuse(f"{kind} {number} stands here a second time")
             found[number] = item
@@ -208,6 +231,9 @@ def _check_needs(chosen: Mapping[str, Value], known: Mapping[str, Module]) -> No
     numbers = list(chosen)
     for number, value in chosen.items():
         module = known[number]
+        if cycle := _cycle(number, known):
+            names = " needs ".join(known[each].label for each in cycle)
+            value.refuse(f"modules need each other in a cycle, so that none can be first: {names}. Correct needs in a module.toml")
         for need in module.needs:
             if need not in known:
                 value.refuse(f"module {module.label} needs {need!r}, and there is no such module")
@@ -218,6 +244,20 @@ def _check_needs(chosen: Mapping[str, Value], known: Mapping[str, Module]) -> No
                 )
             if numbers.index(need) >= numbers.index(number):
                 value.refuse(f"module {module.label} needs {known[need].label}, which comes no earlier. Put {known[need].key} first.")
+
+
+def _cycle(number: str, known: Mapping[str, Module]) -> list[str]:
+    """The way from a module back to itself by what each needs; empty if there is none."""
+    ways, seen = [[number]], {""}
+    while ways:
+        way = ways.pop()
+        for need in known[way[-1]].needs:
+            if need == number:
+                return [*way, number]
+            if need in known and need not in seen:
+                seen.add(need)
+                ways.append([*way, need])
+    return []
 
 
 def _milestones(listed: Value | None, numbers: Sequence[str], base: Course) -> tuple[Milestone, ...]:
@@ -259,10 +299,16 @@ def _by_module(table: Value | None, chosen: Mapping[str, Value], known: Mapping[
 def _date(value: Value) -> datetime:
     """A time, local unless it says its zone; a day alone means its last minute."""
     text = value.text()
+    time = f"{text}T23:59" if _DAY.fullmatch(text) else text
     try:
-        return as_local(f"{text}T23:59" if _DAY.fullmatch(text) else text)
-    except (ValueError, OverflowError):
-        value.refuse(f"{value.name} is {text!r}, and a time such as 2026-10-01T23:59 or a day such as 2026-10-01 was expected")
+        if not _TIME.fullmatch(time):
+            raise ValueError
+        return as_local(time)
+    except (ValueError, OverflowError):  # not so written, or no such day
+        value.refuse(
+            f"{value.name} is {text!r}, and a time such as 2026-10-01T23:59, with a zone 2026-10-01T23:59+02:00, or a day such as "
+            "2026-10-01 was expected"
+        )
 
 
 def _with_points(module: Module, value: Value, base: Course) -> Module:

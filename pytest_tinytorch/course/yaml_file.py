@@ -15,6 +15,12 @@ import yaml
 
 from tinytorch.errors import ConfigError
 
+LARGEST_NUMBER = 999_999
+_ADVICE = {  # on what people write most often, by what the parser says of it
+    "found character '\\t'": "Use spaces, not a tab",
+    "mapping values are not allowed here": 'A text with a colon is to be quoted: "..."',
+}
+
 
 @dataclass(frozen=True)
 class Value:
@@ -76,9 +82,9 @@ class Value:
         return str(self.node.value)
 
     def number(self) -> int:
-        """A whole number from 0 on, in decimal digits."""
+        """A whole number from 0 to `LARGEST_NUMBER`, in decimal digits."""
         if not isinstance(self.node, yaml.ScalarNode) or not re.fullmatch(r"[0-9]{1,6}", self.node.value):
-            self._expected("a whole number")
+            self._expected(f"a whole number from 0 to {LARGEST_NUMBER}")
         return int(self.node.value)
 
     def truth(self) -> bool:
@@ -103,6 +109,7 @@ def read(text: str, file: str, name: str) -> Value:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = " ".join(filter(None, (error.context, error.problem)))
+        what += "".join(f". {advice}" for said, advice in _ADVICE.items() if said in what)
         raise ConfigError(f"{file}:{mark.line + 1 if mark else 1}: no YAML: {what}".removeprefix(":1: ")) from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1

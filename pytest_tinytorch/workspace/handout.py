@@ -39,7 +39,7 @@ def hand_out(root: Path, base: Course, config: Path, *, format: str) -> Workspac
     """
     if config.resolve() == (root / COURSE_FILE).resolve():
         _check_is_students(root, base, config)
-    return _hand_out(root, base, custom.read_text(config), str(config), config.parent, format)
+    return _hand_out(root, base, custom.read_config(config), str(config), config.parent, format)
 
 
 def hand_out_modules(root: Path, base: Course, modules: str, *, format: str) -> Workspace:
@@ -65,7 +65,7 @@ def _hand_out(root: Path, base: Course, text: str, file: str, folder: Path, form
 
 def _check_is_students(root: Path, base: Course, config: Path) -> None:
     """Refuse a folder whose `course.yml` names folders as an instructor has them: it would have to be overwritten."""
-    text = custom.read_text(config)
+    text = custom.read_config(config)
     document = custom.document(text, str(config))
     if text == _relocated(text, own := custom.own_modules(document, root, base)):
         return
@@ -85,7 +85,7 @@ def handed_out(base: Course, config: Path) -> Iterator[Course]:
 
     Raises: ConfigError if the course has a fault.
     """
-    with _handed_out(base, custom.read_text(config), str(config), config.parent) as course:
+    with _handed_out(base, custom.read_config(config), str(config), config.parent) as course:
         yield course
 
 

@@ -138,6 +138,14 @@ def test_the_solution_of_the_instructors_module_is_not_there(mine: Student, tito
     assert answer.status == 1 and "its solution is not in this workspace" in answer.err and not answer.out
 
 
+def test_no_hint_offers_a_solution_that_is_not_there(mine: Student, tito: Tito):
+    mine.write(TRIPLING.replace("secret + x", "secret"), "51_tripling")
+    mine.solve("01_tensor")
+    assert mine.pytest("-m", "module01", "--tito-complete", "-o", "tito_notebook_check=false").returncode == 0
+    said = [tito("module", "hint", "51").out for _ in range(3)][-1]
+    assert "tito module diff 51" in said and "solution" not in said
+
+
 def test_a_module_that_is_left_out_is_unknown(mine: Student, tito: Tito):
     answer = tito("module", "start", "3")
     assert answer.status == 2 and "There is no module '3'. Modules are 01 to 02, 51;" in answer.err

@@ -190,7 +190,7 @@ def hint(name: str, again: bool, as_json: bool) -> int:
     if as_json:
         render.data(hinting.as_json(module, given, reasons))
     elif given:
-        _say_hints(module, given, again=again)
+        _say_hints(workspace, module, given, again=again)
     elif reasons:
         render.error(f"No test of {module.label} failed, but: {'; '.join(reasons)}. See: tito module test {module.number}")
     else:
@@ -198,7 +198,9 @@ def hint(name: str, again: bool, as_json: bool) -> int:
     return 0 if (given.hints if given else not reasons) else 1
 
 
-def _say_hints(module: Module, given: Given, *, again: bool) -> None:
+def _say_hints(workspace: Workspace, module: Module, given: Given, *, again: bool) -> None:
+    from pytest_tinytorch.course import stubs
+
     render.say(f"First failing test: {given.failed.test}")
     for number, hint in given.hints:
         render.say(f"\nHint {number} of {given.of}", bold=True)
@@ -212,7 +214,8 @@ def _say_hints(module: Module, given: Given, *, again: bool) -> None:
         return
     render.say(f"There are no more hints for it. To see them again: tito module hint {module.number} --again")
     render.say(f"  what you changed:  tito module diff {module.number}")
-    render.say(f"  the solution:      tito module solution {module.number} --give-up")
+    if stubs.tells(workspace.course.source(module).read_text("utf-8")):
+        render.say(f"  the solution:      tito module solution {module.number} --give-up")
 
 
 @module.command(example="tito module reset 05")
@@ -259,7 +262,7 @@ def solution(name: str, give_up: bool, yes: bool) -> int:
     workspace, module = opening.module_workspace(name)
     check_written(workspace, module)
     source = workspace.course.source(module).read_text("utf-8")
-    if stubs.emptied(source) == source:
+    if not stubs.tells(source):
         render.error(f"Module {module.label} is your instructor's own, and its solution is not in this workspace.")
         return 1
     if module not in progress.complete(workspace):

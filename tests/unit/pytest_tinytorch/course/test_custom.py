@@ -1,6 +1,7 @@
 """A course.yml makes a course of the installed one, or is refused with its file, its line and what to write instead."""
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 import pytest
@@ -71,6 +72,12 @@ def test_dates_are_local_and_a_day_ends_at_its_last_minute(made):
     assert zoned == datetime.fromisoformat("2026-10-01T12:30+00:00").astimezone().replace(tzinfo=None)
 
 
+@pytest.mark.parametrize("text", ["2026-10-01T12:30:15", "2026-10-01T12:30+02:00", "2026-10-01T12:30:15-05:30", "2026-10-01T12:30Z"])
+def test_times_are_those_that_every_python_reads(made, text):
+    expected = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    assert made(f"due: {{1: {text}}}").module("1").due == (expected.astimezone().replace(tzinfo=None) if expected.tzinfo else expected)
+
+
 def test_points_are_the_modules_or_its_exercises(made):
     mine = made("points: {1: {double: 9}, 2: 40}")
     assert [points.worth(mine, module) for module in mine.modules] == [9 + 1, 40, 0]
@@ -87,9 +94,17 @@ def test_newlines_of_windows_and_a_byte_order_mark_do_no_harm(made, course):
 
 # --- faults -------------------------------------------------------------------------------------------------------
 
+NO_DATES = ["20261001", "2026-W40-4", "2026-10-01 23:59", "2026-10-01T23", "2026-10-01T23:59:59.5", "2026-10-01T2359", "2026-10-01T24:00", "2026-10-01T23:59+02", "\u0662026-10-01"]
+
 FAULTS = {
     "no yaml": ("title: x\nmodules: [1", r"yml:2: no YAML: .*expected"),
-    "a tab": ("due:\n\t1: 2026-10-01", "yml:2: no YAML: .*'\\\\t'"),
+    "a tab": ("due:\n\t1: 2026-10-01", r"yml:2: no YAML: .*'\\t'.*\. Use spaces, not a tab$"),
+    "a colon": ("title: CS 249r: spring", r'yml:1: no YAML: .*\. A text with a colon is to be quoted: "\.\.\."$'),
+    "an escape in a title": (r'title: "a\e[31m"', "yml:1: title must be one line, without control characters"),
+    "a title of two lines": ("title: |\n  a\n  b\n", "yml:1: title must be one line"),
+    "no modules": ("modules: []", r"yml:1: modules is empty, and a course has at least one: \[1\]"),
+    "an own module without its folder": ("modules: [1, 51]", r"yml:1: there is no module 51; there are 01-03\. Is it one of your own\? List its folder in extra"),
+    "too large": ("title: x\n" + "#" * 100_000, r"course\.yml has 100 kB, and a course\.yml at most 100"),
     "an unknown alias": ("title: *x", "yml:1: no YAML: found undefined alias 'x'"),
     "a character": ("title: x\n# \x07\n", r"yml:2: no YAML: the character '\\x07'"),
     "nested": ("[" * 3000, "yml:1: nested too deeply"),
@@ -118,10 +133,12 @@ FAULTS = {
     "due by name": ("due: {tensor: 2026-10-01}", r"yml:1: 'tensor' is no module's number\. Module tensor is 1\."),
     "due twice": ("due: {1: 2026-10-01, 01: 2026-10-02}", "yml:1: module 01 stands here a second time"),
     "no date": ("due:\n  1: tomorrow", "yml:2: due of 1 is 'tomorrow', and a time such as 2026-10-01T23:59"),
+    **{f"no date: {text}": (f"due: {{1: '{text}'}}", f"yml:1: due of 1 is '{re.escape(text)}', and a time such as") for text in NO_DATES},
     "no such day": ("due: {1: 2026-02-30}", "yml:1: due of 1 is '2026-02-30'"),
     "due as a list": ("due: [1]", "yml:1: due must be a table"),
-    "points below nothing": ("points: {1: -3}", "yml:1: points of 1 must be a whole number, found '-3'"),
-    "points as a list": ("points: {1: [3]}", "yml:1: points of 1 must be a whole number, found a list"),
+    "points below nothing": ("points: {1: -3}", "yml:1: points of 1 must be a whole number from 0 to 999999, found '-3'"),
+    "too many points": ("points: {1: 1000000}", "yml:1: points of 1 must be a whole number from 0 to 999999, found '1000000'"),
+    "points as a list": ("points: {1: [3]}", "yml:1: points of 1 must be a whole number from 0 to 999999, found a list"),
     "points of no exercise": ("points:\n  1: {dubble: 3}", r"yml:2: there is no exercise 'dubble'\. Did you mean double\? There are: double, root"),
     "points of an unwritten exercise": ("points: {3: {x: 3}}", "yml:1: module 03 Layers is planned"),
     "solutions": ("solutions: maybe", "yml:1: solutions must be true or false, found 'maybe'"),
@@ -151,6 +168,8 @@ ROWS = {
     "a base module": (changed("extra.tripling", "random"), "toml:4: .* which is installed and comes first"),
     "unknown need": (changed('"01"', '"99"'), "yml:1: module 51 Tripling needs '99', and there is no such module"),
     "another slug": (changed('"tripling"', '"threes"'), r"toml:2: .* lacks 51_threes\.py, the module with its solutions"),
+    "a title with an escape": (changed('"Tripling"', r'"Tripling\u001b[31m"'), "toml:3: title must be one line, without control characters"),
+    "itself": (changed('["01"]', '["01", "51"]'), r"yml:1: modules need each other in a cycle, .*: 51 Tripling needs 51 Tripling\. Correct needs in a module\.toml"),
     "not utf-8": (b"number = \xff", "toml:1: not UTF-8 text"),
 }
 
