@@ -91,7 +91,7 @@ def missing_tests(workspace: Workspace) -> Iterator[Check]:
         of_part = [path for path in missing if path.startswith(f"{part.test_folder}/")]
         if of_part and not (workspace.root / part.test_folder).is_dir():
             kind = type(part).__name__
-            yield Check(FAULT, f"{kind} {part.label} has no tests here: {part.test_folder} is missing, with {len(of_part)} files", "tito update")
+            yield Check(FAULT, f"{kind} {part.label} has no tests here: {part.test_folder} is missing", "tito update")
             missing = [path for path in missing if path not in of_part]
     for path in missing:
         said = "of your instructor's course" if path.startswith(f"{EXTRA_FOLDER}/") else "so its tests can't pass"

@@ -163,11 +163,13 @@ def _course_of(root: Path) -> Course:
     try:
         return custom.read(config, course)
     except ConfigError as error:
-        if (kept.parent / "transaction").is_dir():  # killed while it replaced the course: what was decided comes first
-            from pytest_tinytorch.state import transaction
+        from pytest_tinytorch.state import transaction
 
+        unfinished = kept.parent / transaction.FOLDER
+        if unfinished.is_dir():  # killed while it replaced the course: what was decided comes first
             transaction.finish(Workspace(root, course))
-            return custom.read(config, course) if config.is_file() else course
+            if not unfinished.is_dir():
+                return _course_of(root)
         ways = ["To bring back the course as you got it: tito doctor --repair"] if is_kept else []
         ways.append("To take in a newer one from your instructor: tito update --config FILE")
         raise ConfigError("\n".join([str(error), *ways])) from error
