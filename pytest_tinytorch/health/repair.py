@@ -39,7 +39,7 @@ def bring_back_course(workspace: Workspace) -> list[str]:
             if path.is_file() and not pristine.is_same_content(path.read_bytes(), transaction.content(workspace.root / name) or b""):
                 contents[name] = path.read_bytes()
         transaction.replace(workspace, contents, command=TIDY)
-    return [f"Brought back {name} as you got it. To take that back: tito undo" for name in contents]
+    return [*(f"Brought back {name}, as you got it." for name in contents), *(["To take that back: tito undo"] if contents else [])]
 
 
 def _replace(workspace: Workspace, name: str) -> Iterator[str]:

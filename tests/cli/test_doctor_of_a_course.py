@@ -107,7 +107,7 @@ def test_a_course_that_cannot_be_read_is_told_and_comes_back(mine: Student, tito
     assert any("config.json" in text for text, _ in told) and not any("tests" in text for text, _ in told), "what can be looked at, and no more"
     assert str(mine.root) in tito("doctor").out
     repaired = tito("doctor", "--repair")
-    assert repaired.status == 0 and f"Brought back {path} as you got it. To take that back: tito undo" in repaired.out
+    assert repaired.status == 0 and f"Brought back {path}, as you got it.\nTo take that back: tito undo\n" in repaired.out
     assert tree(mine.root, but=(".tito",)) == before
     assert tito("undo").status == 0 and (mine.root / path).read_text("utf-8") == text
 

@@ -235,6 +235,7 @@ def test_a_module_is_added_and_dropped_again(mine: Student, tito: Tito, changed:
     assert mine.path("52_nining").is_file() and required(mine, "52") == 2
     assert tito("system", "health").status == 0
     mine.write(NINE["52_nining.py"] + "# mine\n", "52_nining")
+    (mine.root / "extra" / "52_nining" / "README.md").write_text("# Mine\n", "utf-8")
     assert tito("update", "--config", changed()).status == 0
     assert not (mine.root / "extra" / "52_nining").exists() and not (mine.root / "tests" / "52_nining").exists()
     assert mine.path("52_nining").read_text("utf-8").endswith("# mine\n"), "the student's work stays"
@@ -308,6 +309,21 @@ def test_an_update_that_was_killed_between_two_files_is_finished(mine: Student, 
         assert tito("update", "--config", config).status == 130
     assert moved == [mine.root / "course.yml"]
     assert tito("system", "health").status == 0 and mine.path("52_nining").is_file()
+
+
+def test_a_command_that_finishes_a_killed_update_is_of_the_new_course(
+    mine: Student, tito: Tito, changed: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+):
+    config = changed(COURSE_YML + DATES.replace("2024-10-01", "2098-10-01"))
+
+    def killed(source: Path, target: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(transaction.files, "move", killed)
+        assert tito("update", "--config", config).status == 130
+    answer = tito("status")
+    assert "Finished `tito update --config" in answer.err and "[due 2098-10-01 23:59]" in answer.out
 
 
 # --- init ---------------------------------------------------------------------------------------------------------
