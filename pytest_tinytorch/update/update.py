@@ -233,7 +233,12 @@ def _pristine(path: str) -> str:
 
 def _write(workspace: Workspace, versions: State, contents: Contents, version: str, command: str) -> None:
     """Put contents in place as one step, with a `version.json` that is true of them; nothing is written for no change."""
-    if not contents and versions["template_version"] == version:
+    known = workspace.store.read("version.json")
+    if (
+        all(transaction.content(workspace.root / path) == data for path, data in contents.items())
+        and not any(_executable(workspace, contents).values())
+        and (known["template_version"], _hashes(known)) == (version, _hashes(versions))
+    ):
         return
     for path, entry in versions["files"].items():
         data = contents[path] if path in contents else transaction.content(workspace.root / path)
@@ -241,6 +246,10 @@ def _write(workspace: Workspace, versions: State, contents: Contents, version: s
     versions |= {"template_version": version, "last_updated": utc_now()}
     contents[".tito/version.json"] = encoded(versions)
     transaction.replace(workspace, contents, command=command, executable=_executable(workspace, contents))
+
+
+def _hashes(versions: State) -> dict[str, tuple[object, object]]:
+    return {path: (entry.get("version"), entry.get("sha256")) for path, entry in versions["files"].items()}
 
 
 def _executable(workspace: Workspace, paths: Iterable[str]) -> dict[str, bool]:
