@@ -194,7 +194,8 @@ def _carry_out(workspace: Workspace, plan: Plan) -> list[str]:
                 else:
                     files.move(plan.new(number), path)
             except OSError as error:
-                error.filename = str(path)  # not that of the file beside the plan
+                if error.filename == str(plan.new(number)):
+                    error.filename = str(path)
                 raise
         if change.executable is not None:
             mode = path.stat().st_mode
