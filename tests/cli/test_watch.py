@@ -108,7 +108,7 @@ def test_a_notebook_that_is_saved_in_pieces_is_tested_when_it_is_whole(student: 
         beside.write_text(whole, "utf-8")
         beside.rename(student.path())
         watcher.wait_for(ALL)
-    assert "no verdict" not in "".join(watcher.seen) and "not run" not in "".join(watcher.seen)
+    assert not re.search("no verdict|not run|can't be tested", "".join(watcher.seen))
 
 
 @posix
