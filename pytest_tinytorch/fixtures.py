@@ -5,7 +5,9 @@ import importlib.util
 import zlib
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from types import ModuleType
+from importlib.abc import InspectLoader
+from pathlib import Path
+from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 hints_key = pytest.StashKey[list[str]]()
 compared_key = pytest.StashKey["list[Comparison]"]()
+codes_key = pytest.StashKey[dict[Path, CodeType]]()
 HINT_PROPERTY = "tito_hint"
 COURSE_PROPERTIES = ("tito_module", "tito_milestone")
 EXERCISE = "exercise "  # how a stub's NotImplementedError begins
@@ -45,7 +48,7 @@ def hint(request: pytest.FixtureRequest) -> Callable[..., None]:
 @pytest.fixture
 def student_side(request: pytest.FixtureRequest) -> ModuleType:
     """`student_side.py` beside the tests: classes that derive from the student's, functions that their code calls."""
-    return _load(request.path.parent / "student_side.py")
+    return _load(request.path.parent / "student_side.py", request.config)
 
 
 @pytest.fixture
@@ -60,7 +63,7 @@ def course_data() -> Callable[[str], Any]:
 def milestone(request: pytest.FixtureRequest) -> dict[str, Any]:
     """What the milestone's script returns: it runs once for its tests, and what it prints is seen as it runs."""
     slug = request.path.parent.name.split("_", 2)[-1]  # of 03_1986_mlp
-    script = _load(request.path.parent / f"{slug}.py")
+    script = _load(request.path.parent / f"{slug}.py", request.config)
     capture = request.config.pluginmanager.get_plugin("capturemanager")
     if capture is None or hasattr(request.config, "workerinput"):
         return script.run()
@@ -69,12 +72,18 @@ def milestone(request: pytest.FixtureRequest) -> dict[str, Any]:
         return script.run()
 
 
-def _load(path: Any) -> ModuleType:
+def _load(path: Path, config: pytest.Config) -> ModuleType:
+    """A file as a new module. What it was compiled to is kept for the session: a hundred tests may want it."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None or not path.is_file():
+    if spec is None or not isinstance(spec.loader, InspectLoader) or not path.is_file():
         raise FileNotFoundError(f"{path} is missing; bring it back with: tito system health --repair")
+    codes = config.stash.setdefault(codes_key, {})
+    if path not in codes:
+        code = spec.loader.get_code(path.stem)
+        assert code is not None, "a source file has code"
+        codes[path] = code
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    exec(codes[path], module.__dict__)
     return module
 
 

@@ -239,7 +239,8 @@ class Recorder:
             "done": verdict.passed,
             "passed": outcomes.count(PASSED),
             "not_run": outcomes.count(NOT_RUN),
-            "tests": len(outcomes),
+            "required": len(verdict.required),
+            "tests": len(outcomes),  # these, and others that failed
             "exercises": [asdict(count) for count in self.counts(part)],
             "failed_before": self.failed_before.get(part.marker, []),
         }

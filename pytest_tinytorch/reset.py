@@ -9,6 +9,7 @@ from pytest_tinytorch.course.curriculum import Module
 from pytest_tinytorch.starting import check_written
 from pytest_tinytorch.state import backups, progress, transaction
 from pytest_tinytorch.state.store import State, encoded, utc_now
+from pytest_tinytorch.update import bases
 from pytest_tinytorch.workspace import changes, create
 from pytest_tinytorch.workspace.layout import Workspace
 from tinytorch import files
@@ -79,6 +80,7 @@ def reset_contents(
     for path in written:
         stub = create.stub_file(workspace.course, module, path.suffix[1:])
         relative = workspace.relative(path)
+        contents |= bases.superseded(workspace, module, relative, versions, stub)
         contents[relative] = contents[workspace.relative(workspace.pristine / relative)] = stub
         versions["files"][relative] = {
             "version": workspace.course.version, "modified_by_student": False, "sha256": files.sha256(stub),

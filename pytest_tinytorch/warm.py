@@ -67,7 +67,11 @@ class Run:
             **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(self.folder)),
         }  # fmt: skip
         self.output.touch()
-        self.process: _Process = _Forked(self) if CAN_FORK else _Spawned(self)
+        try:
+            self.process: _Process = _Forked(self) if CAN_FORK else _Spawned(self)
+        except OSError:  # no memory, or too many processes
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
         self._status: int | None = None
 
     def go(self) -> None:

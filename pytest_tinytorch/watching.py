@@ -15,7 +15,7 @@ import tinytorch
 from pytest_tinytorch.course.curriculum import Course, Module
 from pytest_tinytorch.workspace.layout import Workspace
 
-PERIOD = 0.025  # seconds between two looks
+PERIOD = 0.02  # seconds between two looks
 _SETTLE = 0.006  # seconds in which a file that is being saved would change again
 _LONGEST = 0.5  # seconds that a file may change, be missing or be empty until it is tested all the same
 

@@ -76,9 +76,9 @@ def _fit(sections: list[Section], height: int) -> None:
 
 
 def has_tests(module: Module, ran: Ran) -> bool:
-    """Whether any test of the module ran to its end: not so if it can't be read or imported."""
+    """Whether any test of the module ran: none does if it can't be read or imported."""
     told = _told(module, ran)
-    return told is not None and told["not_run"] < told["tests"]
+    return told is not None and told["not_run"] < told["required"]
 
 
 def _told(module: Module, ran: Ran) -> dict[str, Any] | None:
@@ -91,12 +91,14 @@ def of(module: Module, ran: Ran, seconds: float) -> Verdict:
     told = _told(module, ran)
     if told is None:
         return Verdict((f"Module {module.label}: no verdict, {seconds:.2f} s", RED | BOLD), _why_none(ran), [])
+    first = first_failure(module, told, (ran.receipt or {})["failures"])
+    if first and not has_tests(module, ran):
+        return Verdict((f"Module {module.label} can't be tested, {seconds:.2f} s", RED | BOLD), _paragraphs(first["told"])[1:], [])
     not_run = f", {told['not_run']} not run" if told["not_run"] else ""
     text = f"Module {module.label}: {told['passed']} of {told['tests']} tests passed{not_run}, {seconds:.2f} s"
     if told["done"]:
         say = [("All of them. To complete the module: c, or pytest -m " + module.marker + " --tito-complete", GREEN)]
         return Verdict((text, GREEN | BOLD), [Section(say, 1)], told["exercises"])
-    first = first_failure(module, told, (ran.receipt or {})["failures"])
     style = YELLOW if first and first["empty"] else RED
     return Verdict((text, style | BOLD), _failure(first, told["exercises"]) if first else _why_none(ran), told["exercises"])
 
@@ -123,18 +125,26 @@ def _failure(first: dict[str, Any], counts: Sequence[dict[str, Any]]) -> list[Se
     if first["empty"]:
         task = first["told"].partition(": ")[2]
         return [Section([(f"Next: exercise {exercise}", BOLD), (f"  {task}", {}), *_place(begins)], 3)]
-    asks, *paragraphs = re.split(r"\n\s*\n", first["told"].strip("\n"))
-    if asks != first["asks"]:
-        asks, paragraphs = "", [asks, *paragraphs]
+    told = first["told"]
     name = first["test"].rpartition("/")[2]
-    sections = [Section([(f"failed: {name}", BOLD), *([(asks, {})] if asks else [])], 2)]
+    asks: list[Line] = [(first["asks"], {})] if first["asks"] and told.startswith(first["asks"]) else []
+    sections = [Section([(f"failed: {name}", BOLD), *asks], 3), *_paragraphs(told)[len(asks) :]]
+    hints: list[Line] = [(f"hint: {text}", YELLOW) for text in first["hints"]]
+    sections.append(Section([*([] if "modules/" in told else _place(begins)), *hints], 4))
+    return [section for section in sections if section.lines]
+
+
+def _paragraphs(told: str) -> list[Section]:
+    """What pytest tells of a failure, a section for each paragraph, without the place and kind of the error at its end."""
+    paragraphs = re.split(r"\n\s*\n", told.strip("\n"))
+    if len(paragraphs) > 1 and re.fullmatch(r"\S+(?: \d+)?:\d+: \w+", paragraphs[-1]):
+        del paragraphs[-1]
+    sections = []
     for paragraph in paragraphs:
         is_code = paragraph.startswith("    ")
-        sections.append(Section([(line, DIM if is_code else RED) for line in paragraph.split("\n")], 1 if is_code else 4, keep_end=is_code))
-    of_ours = "modules/" in first["told"]
-    hints: list[Line] = [(f"hint: {text}", YELLOW) for text in first["hints"]]
-    sections.append(Section([*([] if of_ours else _place(begins)), *hints], 4))
-    return [section for section in sections if section.lines]
+        lines: list[Line] = [(line, DIM if is_code else RED) for line in paragraph.split("\n")]
+        sections.append(Section(lines, 1 if is_code else 4, keep_end=is_code))
+    return sections
 
 
 def _place(begins: str) -> list[Line]:

@@ -46,7 +46,7 @@ def backups_of(workspace: Workspace, module: Module | None = None) -> list[Backu
     found = []
     for path in (workspace.tito / "backups").glob("*"):
         match = _NAME.fullmatch(path.name)
-        if not match or (module and match["folder"] != module.folder):
+        if not match or (module and match["folder"][:2] != module.number):  # its slug may have been another one
             continue
         try:
             made = datetime.strptime(match["stamp"], _STAMP)

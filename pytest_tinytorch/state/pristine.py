@@ -11,9 +11,14 @@ from tinytorch import files
 def missing_tests(workspace: Workspace) -> dict[str, Path]:
     """The course's files beside the tests, and an instructor's in `extra/`, that the workspace lacks, sorted, and where each can be copied from.
 
-    That is the pristine copy, or the installed course if there is none.
+    That is the pristine copy, or the installed course if there is none. What only a newer course has isn't missing: an
+    update brings it.
     """
-    known = {path: file for part in workspace.course.parts for path, file in workspace.course.files_of(part).items()}
+    versions = workspace.store.read("version.json")
+    course = {path: file for part in workspace.course.parts for path, file in workspace.course.files_of(part).items()}
+    known = {path: file for path, file in course.items() if path in versions["files"]}
+    if versions["template_version"] == workspace.course.version:
+        known = course
     for path in workspace.pristine.rglob("*"):
         if path.is_file():
             known[path.relative_to(workspace.pristine).as_posix()] = path

@@ -187,11 +187,16 @@ def _carry_out(workspace: Workspace, plan: Plan) -> list[str]:
             kept.append(change.path)
             continue
         if here != change.after:
-            if change.after is None:
-                path.unlink()
-                _remove_empty_folders(path.parent, workspace.root)
-            else:
-                files.move(plan.new(number), path)
+            try:
+                if change.after is None:
+                    path.unlink()
+                    _remove_empty_folders(path.parent, workspace.root)
+                else:
+                    files.move(plan.new(number), path)
+            except OSError as error:
+                if error.filename == str(plan.new(number)):
+                    error.filename = str(path)
+                raise
         if change.executable is not None:
             mode = path.stat().st_mode
             path.chmod(mode | _EXECUTABLE if change.executable else mode & ~_EXECUTABLE)

@@ -7,6 +7,7 @@ the command changed go back.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,10 @@ from pytest_tinytorch.state import backups, transaction
 from pytest_tinytorch.state.store import encoded
 from pytest_tinytorch.state.transaction import Plan
 from pytest_tinytorch.workspace.layout import Workspace
+from tinytorch import files
 from tinytorch.errors import StateError
 
+_WORKING_COPY = re.compile(r"modules/((?P<number>\d\d)_\w+)/\1\.(py|ipynb)")
 _BOOKKEEPING = (".tito/pristine/", ".tito/version.json")  # goes with what it describes, and isn't worth a line
 
 
@@ -39,12 +42,19 @@ def undo(workspace: Workspace, *, of: str = "") -> Undone:
     Raises: StateError if there is none, or if what it kept can't be read.
     """
     with workspace.store.locked():
-        plan = next((plan for plan in transaction.undoable(workspace) if plan.command.startswith(of)), None)
+        plans = transaction.undoable(workspace)
+        plan = next((plan for plan in plans if plan.command.startswith(of)), None)
         if plan is None:
             raise StateError(
                 f"There is nothing to take back{f': no `{of}` is among the last {transaction.KEPT} changes' if of else ''}. "
                 "Older states of your work: tito backup list"
             )
+        for later in plans[: plans.index(plan)]:
+            if _paths(later) & _paths(plan):
+                raise StateError(
+                    f"`{later.command}`, which came later, changed some of the same files. Nothing was changed. Take that back "
+                    "first: tito undo"
+                )
         contents, kept = _contents(workspace, plan)
         saved = _back_up_edited(workspace, plan, contents)
         modes = {c.path: c.was_executable for c in plan.changes if c.before is not None and c.was_executable is not None}
@@ -65,10 +75,10 @@ def _contents(workspace: Workspace, plan: Plan) -> tuple[dict[str, bytes | None]
     kept = []
     for number, change in enumerate(plan.changes):
         here = transaction.content(workspace.root / change.path)
-        before = None if change.before is None else plan.old(number).read_bytes()
+        before = None if change.before is None else _kept_content(plan, number)
         if here == before and change.executable in (None, change.was_executable):
             continue
-        if change.now(workspace.root) == change.after or _module_of(workspace, change.path):
+        if change.now(workspace.root) == change.after or _module_at(workspace, change.path):
             contents[change.path] = before
         elif transaction.is_state(change.path) and here and before:
             made = json.loads(plan.made(number).read_bytes())
@@ -102,17 +112,35 @@ def taken_back(before: Mapping[str, Any], after: Mapping[str, Any], now: Mapping
 
 def _back_up_edited(workspace: Workspace, plan: Plan, contents: Mapping[str, bytes | None]) -> list[Path]:
     """Save the working copies that were edited since the command, since they are about to be replaced."""
-    edited = {
-        module for change in plan.changes
-        if change.path in contents
-        and (module := _module_of(workspace, change.path))
-        and change.now(workspace.root) not in (change.after, None)
-    }
-    ordered = sorted(edited, key=lambda module: module.number)
-    return [path for module in ordered for path in backups.back_up_working_copy(workspace, module)]
+    saved = []
+    for change in plan.changes:
+        module, here = _module_at(workspace, change.path), transaction.content(workspace.root / change.path)
+        if change.path in contents and module and here is not None and change.now(workspace.root) != change.after:
+            saved += backups.back_up(workspace, module, [(Path(change.path).suffix, here)])
+    return saved
 
 
-def _module_of(workspace: Workspace, path: str) -> Module | None:
-    """The module whose working copy lies at a path of the workspace."""
-    forms = ((module, form) for module in workspace.course.modules for form in workspace.forms(module))
-    return next((module for module, form in forms if workspace.relative(form) == path), None)
+def _module_at(workspace: Workspace, path: str) -> Module | None:
+    """The module whose working copy lies at a path of the workspace, also under a slug of another version."""
+    match = _WORKING_COPY.fullmatch(path)
+    return next((module for module in workspace.course.modules if match and module.number == match["number"]), None)
+
+
+def _paths(plan: Plan) -> set[str]:
+    """The files that only whoever changed them last can take back: not the state's, in which each entry goes back alone."""
+    return {change.path for change in plan.changes if not transaction.is_state(change.path)}
+
+
+def _kept_content(plan: Plan, number: int) -> bytes:
+    """What a file held before.
+
+    Raises: StateError if that was lost or changed by hand.
+    """
+    path = plan.old(number)
+    data = path.read_bytes() if path.is_file() else None
+    if data is None or files.sha256(data) != plan.changes[number].before:
+        raise StateError(
+            f"`{plan.command}` can't be taken back: {path} {'is missing' if data is None else 'was changed'}. Nothing was changed. "
+            f"Older states of your work: tito backup list. To go on without this step: rm -r {plan.folder}"
+        )
+    return data

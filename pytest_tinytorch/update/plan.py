@@ -16,13 +16,15 @@ from pytest_tinytorch.course.curriculum import EXTRA_FOLDER, Module
 from pytest_tinytorch.state import pristine, progress
 from pytest_tinytorch.state.store import State
 from pytest_tinytorch.state.transaction import content
+from pytest_tinytorch.update import bases
 from pytest_tinytorch.workspace import create
-from pytest_tinytorch.workspace.layout import Workspace
+from pytest_tinytorch.workspace.layout import FORMATS, Workspace
 from tinytorch import files
 
-ADD, UPDATE, REMOVE, MOVE, SKIP, ADOPT, FORGET = "add", "update", "remove", "move", "skip", "adopt", "forget"
-VISIBLE = (ADD, UPDATE, REMOVE, MOVE, SKIP)  # the others change what is known of a file, not the file
+ADD, UPDATE, REMOVE, MOVE, SKIP, KEEP, ADOPT, FORGET = "add", "update", "remove", "move", "skip", "keep", "adopt", "forget"
+VISIBLE = (ADD, UPDATE, REMOVE, MOVE, SKIP, KEEP)  # the others change what is known of a file, not the file
 MODIFIED, LINK, IN_THE_WAY = "student modified", "it is a link", "a file of yours is in the way"
+GONE = "the course no longer has it, and it is yours now"
 UNTOUCHED, CHANGED, COMPLETED = "untouched", "modified", "completed"
 
 
@@ -120,24 +122,23 @@ def _step(workspace: Workspace, known: State, path: str, data: bytes) -> Step | 
 def _step_for_gone(workspace: Workspace, known: State, path: str) -> Step:
     """What becomes of a file that the course no longer has."""
     here = content(workspace.root / path)
-    as_got = here is not None and (path.startswith(f"{EXTRA_FOLDER}/") or pristine.is_same(known[path].get("sha256"), here))
-    return Step(REMOVE if as_got and not is_link(workspace.root, path) else FORGET, path)
+    if here is None:
+        return Step(FORGET, path)
+    as_got = path.startswith(f"{EXTRA_FOLDER}/") or pristine.is_same(known[path].get("sha256"), here)
+    return Step(REMOVE, path) if as_got and not is_link(workspace.root, path) else Step(KEEP, path, GONE)
 
 
 def _moved(workspace: Workspace, known: State) -> Iterator[tuple[str, str]]:
     """Working copies of modules whose folder has another name now: where each lies, and where it belongs."""
     numbers = {module.number: module for module in workspace.course.modules if workspace.course.is_written(module)}
-    for path in known:
-        parts = path.split("/")
-        if len(parts) != 3 or parts[0] != "modules":
+    for folder in sorted({path.split("/")[1] for path in known if path.startswith("modules/")}):
+        module = numbers.get(folder[:2])
+        if module is None or folder == module.folder:
             continue
-        name, suffix = parts[2].rpartition(".")[::2]
-        module = numbers.get(parts[1][:2])
-        if module is None or name != parts[1] or parts[1] == module.folder or suffix not in ("py", "ipynb"):
-            continue
-        there = f"modules/{module.folder}/{module.folder}.{suffix}"
-        if content(workspace.root / path) is not None and not (workspace.root / there).exists():
-            yield path, there
+        for suffix in FORMATS:
+            here, there = f"modules/{folder}/{folder}.{suffix}", f"modules/{module.folder}/{module.folder}.{suffix}"
+            if content(workspace.root / here) is not None and not (workspace.root / there).exists():
+                yield here, there
 
 
 def _is_of_present_module(workspace: Workspace, path: str, moved: dict[str, str]) -> bool:
@@ -145,8 +146,9 @@ def _is_of_present_module(workspace: Workspace, path: str, moved: dict[str, str]
     parts = path.split("/")
     if parts[0] != "modules":
         return False
-    present = f"{parts[1]}/" in {f"{there.split('/')[1]}/" for there in moved.values()}
-    return present or any((workspace.root / "modules" / parts[1] / f"{parts[1]}.{suffix}").is_file() for suffix in ("py", "ipynb"))
+    if any(there.startswith(f"modules/{parts[1]}/") for there in moved.values()):
+        return True
+    return any((workspace.root / "modules" / parts[1] / f"{parts[1]}.{suffix}").is_file() for suffix in FORMATS)
 
 
 def _module_changes(workspace: Workspace, known: State, new: dict[str, bytes], moved: dict[str, str]) -> Iterator[ModuleChange]:
@@ -158,6 +160,7 @@ def _module_changes(workspace: Workspace, known: State, new: dict[str, bytes], m
         if not paths:
             continue
         was = {path: known.get(came_from.get(path, path), {}) for path in paths}
+        was |= {path: base.entry for path in paths if (base := bases.of_older_work(workspace, module, path))}
         changed = [path for path in paths if not pristine.is_same(was[path].get("sha256"), new[path]) or was[path].get("version", "unknown") == "unknown"]
         if not changed:
             continue

@@ -72,6 +72,6 @@ def _failed(root: Path, module: Module) -> frozenset[str] | None:
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"), copy_function=shutil.copyfile)
     elif source.is_file():
-        shutil.copy(source, target)
+        shutil.copyfile(source, target)

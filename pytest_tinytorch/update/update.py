@@ -13,8 +13,8 @@ from pytest_tinytorch.reset import reset_contents
 from pytest_tinytorch.starting import check_written
 from pytest_tinytorch.state import backups, pristine, progress, transaction
 from pytest_tinytorch.state.store import State, encoded, utc_now
-from pytest_tinytorch.update import merge, plan, releases, trial
-from pytest_tinytorch.update.plan import ADD, ADOPT, FORGET, MOVE, REMOVE, UPDATE, Plan, Step
+from pytest_tinytorch.update import bases, merge, plan, releases, trial
+from pytest_tinytorch.update.plan import ADD, ADOPT, FORGET, KEEP, MOVE, REMOVE, UPDATE, Plan, Step
 from pytest_tinytorch.update.releases import number_of
 from pytest_tinytorch.workspace import create
 from pytest_tinytorch.workspace.export import export_text
@@ -70,11 +70,15 @@ def check_direction(planned: Plan, *, downgrade: bool) -> None:
         )
 
 
-def take_module(workspace: Workspace, module: Module) -> Taken:
-    """Put the course's version of a module and its tests in place, after a backup; its completion is cleared."""
+def take_module(workspace: Workspace, module: Module, *, downgrade: bool = False) -> Taken:
+    """Put the course's version of a module and its tests in place, after a backup; its completion is cleared.
+
+    Raises: UpdateConflict if the workspace has a newer one, unless `downgrade`.
+    """
     check_written(workspace, module)
     with workspace.store.locked():
         versions, state = workspace.store.read("version.json"), workspace.store.read(progress.PROGRESS)
+        _check_module(workspace, module, versions, downgrade=downgrade)
         taken = Taken(module, workspace.course.version, was_complete=int(module.number) in state["completed_modules"])
         contents, written = reset_contents(workspace, module, versions, state)
         taken.written = [workspace.relative(path) for path in written]
@@ -85,31 +89,40 @@ def take_module(workspace: Workspace, module: Module) -> Taken:
     return taken
 
 
-def merge_module(workspace: Workspace, module: Module) -> Taken:
+def merge_module(workspace: Workspace, module: Module, *, downgrade: bool = False) -> Taken:
     """Merge the course's version of a module into the student's, test the result, then put it in place.
 
     A completed module whose tests pass is exported again in the same step.
 
-    Raises: UpdateConflict, and nothing is changed, if it is not known what the student started from, if conflicts of an
-        earlier merge aren't settled, or if tests that pass with the student's file fail with the merged one; ExportError
-        if a file can't be read as a working copy.
+    Raises: UpdateConflict, and nothing is changed, if the workspace has a newer version (unless `downgrade`), if it is
+        not known what the student started from, if conflicts of an earlier merge aren't settled, if tests that pass with
+        the student's file fail with the merged one, or if that file is saved meanwhile; ExportError if a file can't be
+        read as a working copy.
     """
     check_written(workspace, module)
     with workspace.store.locked():
         versions, state = workspace.store.read("version.json"), workspace.store.read(progress.PROGRESS)
+        _check_module(workspace, module, versions, downgrade=downgrade)
         copy = workspace.working_copy(module)
         taken = Taken(module, workspace.course.version, was_complete=module in progress.complete(workspace, state))
         path = workspace.relative(copy.path)
         theirs = create.stub_file(workspace.course, module, copy.path.suffix[1:])
         beside = _beside(workspace, versions, taken)
-        merged = _merged(workspace, copy, theirs, versions["files"].get(path, {}).get("version", "unknown"))
-        taken.written, taken.conflicts, taken.notes = [path], merged.conflicts, merged.notes
+        merged = _merged(workspace, copy, theirs)
+        taken.conflicts, taken.notes = merged.conflicts, merged.notes
+        contents = beside | _got(workspace, versions, path, theirs)
         if merged.data != copy.data:
+            taken.written = [path]
             taken.tested = _tested(workspace, copy, merged, beside)
-        contents = beside | {path: merged.data, **_got(workspace, versions, path, theirs)}
-        taken.backups = backups.back_up_working_copy(workspace, module)
+            if transaction.content(copy.path) != copy.data:
+                raise UpdateConflict(
+                    f"{path} was saved while its tests ran. Nothing was changed. Run the command again: {COMMAND} --module "
+                    f"{module.number} --merge"
+                )
+            contents[path] = merged.data
+            taken.backups = backups.back_up(workspace, module, [(copy.path.suffix, copy.data)])
         new_copy = WorkingCopy(module, copy.path, merged.data)
-        if taken.was_complete and new_copy.code_hash != copy.code_hash:
+        if taken.was_complete and (new_copy.code_hash != copy.code_hash or merged.conflicts):
             if taken.tested and taken.tested.passed and not merged.conflicts:
                 taken.exported = workspace.export(module)
                 contents[workspace.relative(taken.exported)] = export_text(workspace, new_copy).encode("utf-8")
@@ -122,10 +135,21 @@ def merge_module(workspace: Workspace, module: Module) -> Taken:
     return taken
 
 
-def _merged(workspace: Workspace, copy: WorkingCopy, theirs: bytes, since: str) -> merge.Merged:
+def _check_module(workspace: Workspace, module: Module, versions: State, *, downgrade: bool) -> None:
+    """Raises: UpdateConflict if a working copy of a module is of a newer version of the course, unless `downgrade`."""
+    known = (versions["files"].get(workspace.relative(form), {}).get("version", "unknown") for form in workspace.forms(module))
+    newest = max((version for version in known if version != "unknown"), default=None, key=lambda v: number_of(v, "version.json"))
+    if newest and not downgrade and number_of(newest, "version.json") > number_of(workspace.course.version, "VERSION"):
+        raise UpdateConflict(
+            f"The installed course is version {workspace.course.version}, and module {module.label} is of {newest} here, which is newer. "
+            "Nothing was changed. Upgrade with: pip install --upgrade tinytorch. To go back all the same, add --downgrade."
+        )
+
+
+def _merged(workspace: Workspace, copy: WorkingCopy, theirs: bytes) -> merge.Merged:
     path, number = workspace.relative(copy.path), copy.module.number
-    base = workspace.pristine / path
-    if not base.is_file():
+    base = bases.of_older_work(workspace, copy.module, path) or bases.newest(workspace, path)
+    if base is None:
         raise UpdateConflict(
             f"{path} can't be merged: there is no copy of what you started from (.tito/pristine/{path}), so nobody can tell your "
             f"changes from the course's. Nothing was changed. Take the course's version, which backs up yours, and bring your "
@@ -136,8 +160,8 @@ def _merged(workspace: Workspace, copy: WorkingCopy, theirs: bytes, since: str) 
             f"{path} has {len(unsettled)} conflict{'s' if len(unsettled) > 1 else ''} of an earlier update, the first in cell "
             f"{unsettled[0].number}: {unsettled[0].conflict}. Nothing was changed. Settle them, delete their cells, then merge again."
         )
-    reasons = releases.reasons_for(workspace.course, path, since)
-    return merge.merge(base.read_bytes(), copy.data, theirs, copy.path, about=" ".join(reason.why for reason in reasons))
+    reasons = releases.reasons_for(workspace.course, path, base.version)
+    return merge.merge(base.data, copy.data, theirs, copy.path, about=" ".join(reason.why for reason in reasons))
 
 
 def _tested(workspace: Workspace, copy: WorkingCopy, merged: merge.Merged, beside: Contents) -> trial.Trial:
@@ -181,25 +205,26 @@ def _carried_out(workspace: Workspace, versions: State, step: Step, course: Mapp
         data = course[step.path]
         put: Contents = {step.path: data} if step.action != ADOPT else {}
         return put | _got(workspace, versions, step.path, data)
-    if step.action in (REMOVE, FORGET):
+    if step.action in (REMOVE, FORGET, KEEP):
         versions["files"].pop(step.path, None)
         gone: Contents = {_pristine(step.path): None}
         return gone | {step.path: None} if step.action == REMOVE else gone
     if step.action == MOVE:
-        entry = versions["files"].pop(step.source)
-        versions["files"][step.path] = entry
-        base = transaction.content(workspace.root / _pristine(step.source))
-        return {
-            step.path: transaction.content(workspace.root / step.source), step.source: None,
-            _pristine(step.path): base, _pristine(step.source): None,
-        }
+        moved: Contents = {step.path: transaction.content(workspace.root / step.source), step.source: None}
+        if entry := versions["files"].pop(step.source, None):  # of two forms, one is known
+            versions["files"][step.path] = entry
+            base = transaction.content(workspace.root / _pristine(step.source))
+            moved |= {_pristine(step.path): base, _pristine(step.source): None}
+        return moved
     return {}
 
 
 def _got(workspace: Workspace, versions: State, path: str, data: bytes) -> Contents:
     """Enter that the workspace has the installed course's version of a file, and keep a pristine copy."""
+    module = next((module for module in workspace.course.modules if workspace.root / path in workspace.forms(module)), None)
+    kept = bases.superseded(workspace, module, path, versions, data) if module else {}
     versions["files"][path] = {"version": workspace.course.version, "modified_by_student": False, "sha256": files.sha256(data)}
-    return {_pristine(path): data}
+    return {_pristine(path): data, **kept}
 
 
 def _pristine(path: str) -> str:
@@ -208,7 +233,12 @@ def _pristine(path: str) -> str:
 
 def _write(workspace: Workspace, versions: State, contents: Contents, version: str, command: str) -> None:
     """Put contents in place as one step, with a `version.json` that is true of them; nothing is written for no change."""
-    if not contents and versions["template_version"] == version:
+    known = workspace.store.read("version.json")
+    if (
+        all(transaction.content(workspace.root / path) == data for path, data in contents.items())
+        and not any(_executable(workspace, contents).values())
+        and (known["template_version"], _hashes(known)) == (version, _hashes(versions))
+    ):
         return
     for path, entry in versions["files"].items():
         data = contents[path] if path in contents else transaction.content(workspace.root / path)
@@ -216,6 +246,10 @@ def _write(workspace: Workspace, versions: State, contents: Contents, version: s
     versions |= {"template_version": version, "last_updated": utc_now()}
     contents[".tito/version.json"] = encoded(versions)
     transaction.replace(workspace, contents, command=command, executable=_executable(workspace, contents))
+
+
+def _hashes(versions: State) -> dict[str, tuple[object, object]]:
+    return {path: (entry.get("version"), entry.get("sha256")) for path, entry in versions["files"].items()}
 
 
 def _executable(workspace: Workspace, paths: Iterable[str]) -> dict[str, bool]:

@@ -18,8 +18,8 @@ from tinytorch.errors import ExportError, WorkspaceError
 KINDS = ("code", "markdown", "raw")
 CONFLICT = "conflict"  # metadata of a cell that shows what an update could not put together
 _ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_NUMBERED = re.compile(r"(?P<number>\d\d)_")
 _CONFLICT = re.compile(r"^(?:<<<<<<<|>>>>>>>)", re.MULTILINE)
-_RESTORE = "Bring a working copy back with `tito backup restore NN`, or start the module again with `tito module reset NN`."
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def read_cells(path: Path) -> list[Cell]:
     try:
         return parse(path.read_bytes(), path)
     except OSError as error:
-        raise WorkspaceError(f"{path} can't be read: {error.strerror or error}. {_RESTORE}") from error
+        raise WorkspaceError(f"{path} can't be read: {error.strerror or error}. {_ways_out(str(path))}") from error
 
 
 def parse(data: bytes, path: Path) -> list[Cell]:
@@ -71,7 +71,7 @@ def parse(data: bytes, path: Path) -> list[Cell]:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ExportError(
-            f"{path}:{line}: byte {data[error.start]:#04x} is not UTF-8. Save the file as UTF-8. {_RESTORE}"
+            f"{path}:{line}: byte {data[error.start]:#04x} is not UTF-8. Save the file as UTF-8. {_ways_out(str(path))}"
         ) from error
     if path.suffix == ".py":
         return parse_percent(text, str(path))
@@ -139,7 +139,7 @@ def notebook_json(text: str, name: str = "the notebook") -> dict[str, Any]:
     Raises: ExportError if the text is no notebook of format 4.
     """
     if not text.strip():
-        raise ExportError(f"{name} is empty. {_RESTORE}")
+        raise ExportError(f"{name} is empty. {_ways_out(name)}")
     try:
         notebook = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -150,24 +150,31 @@ def notebook_json(text: str, name: str = "the notebook") -> dict[str, Any]:
                 "--theirs), then bring over what you miss."
             ) from error
         line = error.lineno if isinstance(error, json.JSONDecodeError) else 1
-        raise ExportError(f"{name}:{line}: this is not JSON, so it is no notebook ({error}). {_RESTORE}") from error
+        raise ExportError(f"{name}:{line}: this is not JSON, so it is no notebook ({error}). {_ways_out(name)}") from error
     if not isinstance(notebook, dict) or not isinstance(notebook.get("nbformat"), int):
-        raise ExportError(f"{name}:1: this is JSON but no notebook: it has no number nbformat. {_RESTORE}")
+        raise ExportError(f"{name}:1: this is JSON but no notebook: it has no number nbformat. {_ways_out(name)}")
     if notebook["nbformat"] != 4:
         raise ExportError(
             f"{name}: the notebook has format {notebook['nbformat']}, and format 4 is read. "
             f"Convert it with: jupyter nbconvert --to notebook --inplace {name}"
         )
     if not isinstance(notebook.get("cells"), list) or not isinstance(notebook.setdefault("metadata", {}), dict):
-        raise ExportError(f"{name}: the notebook has no list of cells, or metadata of the wrong type. {_RESTORE}")
+        raise ExportError(f"{name}: the notebook has no list of cells, or metadata of the wrong type. {_ways_out(name)}")
     return notebook | {
         "cells": [_checked(cell, f"{name}: cell {number}") for number, cell in enumerate(notebook["cells"], start=1)],
     }
 
 
+def _ways_out(name: str) -> str:
+    """How to get a working copy back, with the number of its module if the file's name begins with it."""
+    begins = _NUMBERED.match(re.split(r"[/\\\\]", name)[-1])
+    number = begins["number"] if begins else "NN"
+    return f"Bring a working copy back with `tito backup restore {number}`, or start the module again with `tito module reset {number}`."
+
+
 def _checked(cell: Any, place: str) -> dict[str, Any]:
     if not isinstance(cell, dict) or cell.get("cell_type") not in KINDS:
-        raise ExportError(f"{place} has no cell_type of {', '.join(KINDS)}. {_RESTORE}")
+        raise ExportError(f"{place} has no cell_type of {', '.join(KINDS)}. {_ways_out(place)}")
     source = cell.get("source", "")
     lines = [source] if isinstance(source, str) else source
     metadata = cell.get("metadata") or {}
@@ -176,7 +183,7 @@ def _checked(cell: Any, place: str) -> dict[str, Any]:
         or not all(isinstance(line, str) for line in lines)
         or not isinstance(metadata, dict)
     ):
-        raise ExportError(f"{place} has a source or metadata of the wrong type. {_RESTORE}")
+        raise ExportError(f"{place} has a source or metadata of the wrong type. {_ways_out(place)}")
     text = percent.normal("".join(lines))
     try:
         text.encode()

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_tinytorch.update import trial
+from pytest_tinytorch.workspace.convert import to_notebook
 from tests.cli.conftest import Tito
 from tests.plugin.conftest import ALPHA, BETA, Student
 from tests.update.histories import tree
@@ -216,7 +218,7 @@ def test_an_executable_bit_arrives_and_the_students_stays(student: Student, inst
 
 def test_a_module_that_gets_another_name_takes_the_work_with_it(student: Student, install: Install, tito: Tito):
     student.solve("02_activations")
-    tito("module", "start", "01"), tito("backup", "restore", "02")
+    (student.root / ".tito" / "backups" / "02_activations_20251115_120000.py").write_text(BETA, "utf-8")
     curriculum = text(student, "curriculum.toml").replace('slug = "activations"', 'slug = "nonlinear"')
     install({
         "curriculum.toml": curriculum,
@@ -227,6 +229,25 @@ def test_a_module_that_gets_another_name_takes_the_work_with_it(student: Student
     assert "Moved modules/02_activations/02_activations.py to modules/02_nonlinear/02_nonlinear.py\n" in tito("update").out
     assert student.path("02_nonlinear").read_text("utf-8") == BETA
     assert not (student.root / "modules" / "02_activations").exists() and not (student.root / "tests" / "02_activations").exists()
+    assert tito("backup", "list", "02").out.count("02_activations_") == 1
+
+
+def test_a_renamed_module_leaves_an_edited_test_which_stops_nothing(student: Student, install: Install, tito: Tito):
+    student.solve("01_tensor", "02_activations")
+    other = student.path("02_activations").with_suffix(".ipynb")
+    other.write_text(to_notebook(BETA), "utf-8")
+    edited = student.root / "tests" / "02_activations" / "test_root.py"
+    edited.write_text(edited.read_text("utf-8") + "# mine\n", "utf-8")
+    install({
+        "curriculum.toml": text(student, "curriculum.toml").replace('slug = "activations"', 'slug = "nonlinear"'),
+        "modules/02_activations/02_activations.py": None, "modules/02_nonlinear/02_nonlinear.py": BETA,
+        "tests/02_activations/test_root.py": None,
+        "tests/02_nonlinear/test_root.py": text(student, "tests/02_activations/test_root.py"),
+    })
+    assert "Kept tests/02_activations/test_root.py (the course no longer has it, and it is yours now)\n" in tito("update").out
+    assert sorted(path.name for path in (student.root / "modules" / "02_nonlinear").iterdir()) == ["02_nonlinear.ipynb", "02_nonlinear.py"]
+    assert student.pytest("-m", "module01", "--tito-complete", "-o", "tito_notebook_check=no").returncode == 0
+    assert student.pytest("-q").returncode == 0
 
 
 # --- one module ----------------------------------------------------------------------------------------------------
@@ -288,6 +309,90 @@ def test_a_complete_module_with_a_conflict_keeps_its_record_and_the_status_says_
     student.path().write_text(head + rest[rest.index("# %% exercise=") :], "utf-8")
     assert student.pytest("-m", "module01", "--tito-complete", "-o", "tito_notebook_check=no").returncode == 0
     assert "[export older than the fix]" not in tito("status").out
+
+
+def test_a_save_while_the_tests_run_is_never_lost(
+    student: Student, install: Install, tito: Tito, monkeypatch: pytest.MonkeyPatch
+):
+    student.solve("01_tensor")
+    install({"modules/01_tensor/01_tensor.py": ALPHA.replace("import math\n", "import math\nimport sys\n")})
+    saved = ALPHA + "\n# %%\ntyped = 'meanwhile'\n"
+    tested = trial.run
+
+    def run(*arguments: object) -> trial.Trial:
+        student.write(saved)
+        return tested(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(trial, "run", run)
+    answer = tito("update", "--module", "01", "--merge")
+    assert answer.status == 1 and "was saved while its tests ran. Nothing was changed." in answer.err
+    assert student.path().read_text("utf-8") == saved
+
+
+def test_a_merge_with_nothing_to_merge_says_so_and_changes_nothing(student: Student, install: Install, tito: Tito):
+    student.solve("01_tensor")
+    install({"modules/01_tensor/01_tensor.py": ALPHA.replace("import math\n", "import math\nimport sys\n")})
+    tito("update", "--module", "01", "--merge")
+    before = tree(student.root)
+    answer = tito("update", "--module", "01", "--merge")
+    assert answer.out == "There is nothing to merge: your module 01 Tensor has all of version 1.1.0.\n"
+    assert tree(student.root) == before
+
+
+@pytest.mark.parametrize("student", ["py", "ipynb"], indirect=True)
+def test_a_restored_backup_is_known_to_be_of_an_older_version(student: Student, install: Install, tito: Tito):
+    student.solve("01_tensor")
+    install({"modules/01_tensor/01_tensor.py": ALPHA.replace("import math\n", "import math\nimport sys\nimport operator\n")})
+    tito("update", "--module", "01", "--merge")
+    assert "import operator" in student.path().read_text("utf-8")
+    tito("backup", "restore", "01")
+    assert "   01 Tensor (modified): tito update --module 01 --merge\n" in tito("update", "--check").out
+    tito("update", "--module", "01", "--merge")
+    text = student.path().read_text("utf-8")
+    assert "import operator" in text and "return 2 * x" in text and "conflict" not in text
+
+
+def test_a_module_is_not_taken_back_to_an_older_version_unless_asked_for(student: Student, install: Install, tito: Tito):
+    install({"modules/01_tensor/01_tensor.py": ALPHA + "\n# %%\nnew = 1\n"})
+    tito("update", "--module", "01")
+    install({"modules/01_tensor/01_tensor.py": ALPHA}, version="0.9.0")
+    for merges in ((), ("--merge",)):
+        answer = tito("update", "--module", "01", *merges)
+        assert answer.status == 1 and "module 01 Tensor is of 1.1.0 here, which is newer" in answer.err
+    assert "new = 1" in student.path().read_text("utf-8")
+    assert tito("update", "--module", "01", "--downgrade").status == 0
+    assert "new = 1" not in student.path().read_text("utf-8")
+
+
+def test_a_rollback_does_not_pass_over_what_came_later(student: Student, install: Install, tito: Tito):
+    student.solve("01_tensor")
+    install({"modules/01_tensor/01_tensor.py": ALPHA.replace("import math\n", "import math\nimport sys\n")})
+    tito("update", "--module", "01", "--merge")
+    tito("module", "convert", "01", "--to", "ipynb")
+    before = tree(student.root)
+    answer = tito("update", "--rollback")
+    assert answer.status == 1 and "`tito module convert 01 --to ipynb`, which came later" in answer.err
+    assert tree(student.root) == before
+    assert tito("undo").status == 0 and tito("update", "--rollback").status == 0
+    assert student.path().read_text("utf-8") == ALPHA
+
+
+def test_an_export_waits_until_conflicts_are_settled(student: Student, install: Install, tito: Tito):
+    student.write(ALPHA.replace("def root(x):", "def root(x):  # mine"))
+    install({"modules/01_tensor/01_tensor.py": ALPHA.replace("def root(x):", "def root(x, /):")})
+    tito("update", "--module", "01", "--merge")
+    assert student.pytest("-m", "module01", "-q").returncode == 0
+    answer = tito("export", "01")
+    assert answer.status == 1 and "shows a change of the course's that isn't settled: root" in answer.err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions are other on Windows")
+def test_a_file_that_was_made_read_only_can_be_merged(student: Student, install: Install, tito: Tito):
+    student.solve("01_tensor")
+    student.path().chmod(0o444)
+    install({"modules/01_tensor/01_tensor.py": ALPHA.replace("import math\n", "import math\nimport sys\n")})
+    assert tito("update", "--module", "01", "--merge").status == 0
+    assert "import sys" in student.path().read_text("utf-8")
 
 
 # --- what goes wrong -----------------------------------------------------------------------------------------------

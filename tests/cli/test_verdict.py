@@ -33,7 +33,7 @@ DOUBLE = {
     "test": "tests/01_tensor/test_double.py::test_double[one]", "exercise": "double", "empty": None, "asks": "Twice as much.",
     "told": TOLD, "hints": ["You squared it."],
 }  # fmt: skip
-NEEDED = ["1 of 4 tests passed, 0.20 s", "test_double[one]", "Twice as much.", "assert got == 2 * x", "expected  2", "got       1", "01_tensor.py:9", "You squared it."]
+NEEDED = ["1 of 4 tests passed, 0.20 s", "test_double[one]", "Twice as much.", "assert got == 2 * x", "expected  2", "got       1", "your code: modules/01_tensor/01_tensor.py:9", "You squared it."]
 
 
 def count(exercise: str, passed: int, missing: str = "") -> dict[str, Any]:
@@ -48,7 +48,7 @@ COUNTS = [*(count(f"done{n}", 2) for n in range(6)), count("double", 1), *(count
 
 
 def judged(*before: str) -> dict[str, Any]:
-    return {"done": False, "passed": 1, "tests": 4, "not_run": 0, "exercises": COUNTS, "failed_before": list(before)}
+    return {"done": False, "passed": 1, "tests": 4, "required": 4, "not_run": 0, "exercises": COUNTS, "failed_before": list(before)}
 
 
 def failed(**changes: Any) -> Ran:
@@ -78,7 +78,7 @@ def test_it_fits_into_any_window(module: Module, height: int, columns: int):
 
 
 def test_what_matters_most_stays_in_a_low_window(module: Module):
-    told = text(verdict.of(module, failed(), 0.2), 80, 22)
+    told = text(verdict.of(module, failed(), 0.2), 80, 21)
     for needed in [*NEEDED, "done: done0, done1", "  double                 1 of   2", "not written yet: empty0"]:
         assert needed in told
 
@@ -101,7 +101,7 @@ def test_an_exercise_that_is_not_written_is_what_comes_next(module: Module):
 
 
 def test_a_module_that_passes_names_the_next_command(module: Module):
-    done = ran({"done": True, "passed": 4, "tests": 4, "not_run": 0, "exercises": [], "failed_before": []}, status=0)
+    done = ran({"done": True, "passed": 4, "tests": 4, "required": 4, "not_run": 0, "exercises": [], "failed_before": []}, status=0)
     told = text(verdict.of(module, done, 0.1))
     assert "4 of 4 tests passed" in told and "pytest -m module01 --tito-complete" in told
 
@@ -130,3 +130,10 @@ def test_the_first_failure_is_of_what_was_failing_then_of_the_first_exercise(mod
     assert verdict.first_failure(module, judged(later["test"]), [later, first, empty]) == later
     assert verdict.first_failure(module, judged(empty["test"]), [empty]) == empty
     assert verdict.first_failure(module, judged(), [DOUBLE | {"test": "tests/02_activations/test_x.py::test"}]) is None
+
+
+def test_a_module_that_cannot_be_tested_is_no_failed_test(module: Module):
+    told = "Module 01 Tensor can't be tested:\n\nmodules/01_tensor/01_tensor.py:3: NameError: x\n\n  File ...\n    x"
+    broken = ran(judged() | {"tests": 5, "not_run": 4, "exercises": []}, DOUBLE | {"asks": "", "told": told, "exercise": None})
+    assert text(verdict.of(module, broken, 0.1)).startswith("Module 01 Tensor can't be tested, 0.10 s\n\nmodules/01_tensor/01_tensor.py:3: NameError: x\n")
+    assert not verdict.has_tests(module, broken) and verdict.has_tests(module, failed())

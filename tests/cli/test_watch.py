@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.plugin.conftest import ALPHA, Student
 NONE, HALF, ALL = "0 of 4 tests passed", "2 of 4 tests passed", "4 of 4 tests passed"
 KEYS = "q quit"
 WRONG = ALPHA.replace("2 * x", "x * x")
+_LIMIT = 60  # seconds without the verdict before a test gives up
 RESTORED = "\x1b[?1049l\x1b[?25h"
 _TO_DEFAULT = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.executable, [sys.executable, '-m', 'tito', *sys.argv[1:]])"
 
@@ -44,10 +46,15 @@ class Piped:
         """The lines from the last call up to one with this text."""
         assert self.process.stdout
         start = len(self.seen)
-        for line in self.process.stdout:
-            self.seen.append(line)
-            if text in line:
-                return "".join(self.seen[start:])
+        limit = threading.Timer(_LIMIT, self.process.kill)
+        limit.start()
+        try:
+            for line in self.process.stdout:
+                self.seen.append(line)
+                if text in line:
+                    return "".join(self.seen[start:])
+        finally:
+            limit.cancel()
         pytest.fail(f"{text!r} never appeared in:\n{''.join(self.seen)}")
 
 
@@ -101,7 +108,7 @@ def test_a_notebook_that_is_saved_in_pieces_is_tested_when_it_is_whole(student: 
         beside.write_text(whole, "utf-8")
         beside.rename(student.path())
         watcher.wait_for(ALL)
-    assert "no verdict" not in "".join(watcher.seen) and "not run" not in "".join(watcher.seen)
+    assert not re.search("no verdict|not run|can't be tested", "".join(watcher.seen))
 
 
 @posix
@@ -135,6 +142,43 @@ def test_a_save_ends_a_run_that_never_ends(student: Student, temporary: Path, tm
         watcher.wait_for(ALL)
         with pytest.raises(ProcessLookupError):
             os.kill(int(pids.read_text()), 0)
+
+
+MANY = """\
+import pytest
+from tinytorch.core.tensor import double
+
+@pytest.mark.exercise("double")
+@pytest.mark.parametrize("x", range(100))
+def test_many(x):
+    assert double(x) == 2 * x
+"""
+
+
+@posix
+def test_many_tests_are_told_as_those_of_one_process(student: Student, temporary: Path):
+    (student.root / "tests" / "01_tensor" / "test_many.py").write_text(MANY, "utf-8")
+    student.write(ALPHA.replace("2 * x", "2 * x if x < 7 else 0"))
+    with piped(student, temporary) as watcher:
+        watcher.wait_for("of 97 tests passed")  # of the required ones, and of others those that failed
+        watcher.wait_for("failed: test_many.py::test_many[7]")
+        watcher.wait_for("  double                10 of 103")
+        student.solve()
+        watcher.wait_for(ALL)
+        watcher.process.terminate()
+        assert watcher.process.wait(60) == 0
+    assert list(temporary.iterdir()) == []
+
+
+@posix
+@pytest.mark.parametrize("x", [0, 12], ids=["own share", "other share"])
+def test_a_crash_among_many_names_the_test(student: Student, temporary: Path, x: int):
+    (student.root / "tests" / "01_tensor" / "test_many.py").write_text(MANY, "utf-8")
+    student.write(ALPHA.replace("return 2 * x", f"return 2 * x if type(x) is not int or x != {x} else __import__('os').abort()"))
+    with piped(student, temporary) as watcher:
+        watcher.wait_for(f"(SIGABRT) in tests/01_tensor/test_many.py::test_many[{x}]")
+        student.solve()
+        watcher.wait_for(ALL)
 
 
 @posix

@@ -48,7 +48,8 @@ def test_what_failed_before_is_named(student: Student, tmp_path: Path, arguments
 def test_a_module_that_does_not_import_has_tests_that_did_not_run(student: Student, tmp_path: Path, text: str):
     student.write(ALPHA.replace("import math", text))
     told = receipt(student, tmp_path)
-    assert told["verdicts"]["module01"]["not_run"] == 4 and told["verdicts"]["module01"]["exercises"] == []
+    judged = told["verdicts"]["module01"]
+    assert judged["not_run"] == judged["required"] == 4 and judged["exercises"] == []
     assert "can't be tested" in told["failures"][0]["told"]
 
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pytest_tinytorch.workspace.layout import Workspace
 
 _MANY = 3  # more files of one folder that come or go are told together
-_DONE = {"add": "Added", "update": "Updated", "remove": "Removed", "move": "Moved", "skip": "Skipped"}
-_WOULD = {"add": "Would add", "update": "Would update", "remove": "Would remove", "move": "Would move", "skip": "Would skip"}
+_DONE = {"add": "Added", "update": "Updated", "remove": "Removed", "move": "Moved", "skip": "Skipped", "keep": "Kept"}
+_WOULD = {"add": "Would add", "update": "Would update", "remove": "Would remove", "move": "Would move", "skip": "Would skip", "keep": "Would keep"}
 
 
 @click.command(cls=Command, example="tito update --check\ntito update\ntito update --module 05 --merge\ntito update --config ../handout/course.yml")
@@ -48,7 +48,7 @@ def update(
     if rollback:
         return _rollback(opening.workspace(), as_json=as_json)
     if name:
-        return _module(opening.workspace(), name, merges=merges, as_json=as_json)
+        return _module(opening.workspace(), name, merges=merges, downgrade=downgrade, as_json=as_json)
     from pytest_tinytorch.update import plan
     from pytest_tinytorch.update.update import COMMAND, check_direction
     from pytest_tinytorch.update.update import update as bring_up_to_date
@@ -98,12 +98,12 @@ def _rollback(workspace: Workspace, *, as_json: bool) -> int:
 
 
 def _say_available(workspace: Workspace, planned: Plan) -> None:
-    from pytest_tinytorch.update.plan import SKIP
+    from pytest_tinytorch.update.plan import KEEP, SKIP
     from pytest_tinytorch.update.releases import KINDS
 
     render.say(f"Package version: {planned.new} (you have {planned.old})", bold=True)
-    files = [step for step in planned.visible if step.action != SKIP]
-    skipped = [step for step in planned.visible if step.action == SKIP]
+    files = [step for step in planned.visible if step.action not in (SKIP, KEEP)]
+    skipped = [step for step in planned.visible if step.action in (SKIP, KEEP)]
     if not (files or skipped or planned.modules):
         render.say("Everything is up to date.")
         return
@@ -114,7 +114,7 @@ def _say_available(workspace: Workspace, planned: Plan) -> None:
         reasons |= dict.fromkeys((r.version, KINDS[r.kind], r.why) for r in found)
         render.say(f"   {label} ({KINDS[found[0].kind] if found else _DONE[steps[0].action].lower()})")
     for step in skipped:
-        render.say(f"   {step.path} (will be skipped: {step.why_not})")
+        render.say(f"   {step.path} (will be {_DONE[step.action].lower()}: {step.why_not})")
     for module in planned.modules:
         reasons |= dict.fromkeys(
             (r.version, KINDS[r.kind], r.why) for path in module.paths for r in _reasons(workspace, planned, path)
@@ -173,7 +173,7 @@ def _say_done(planned: Plan, words: dict[str, str]) -> None:
             verb = "merge the change into" if change.command.endswith("--merge") else "take the change of"
             render.say(f"To {verb} module {change.module.number}: {change.command}")
         render.say(f"To reset a module to latest: tito module reset {planned.modules[0].module.number}")
-    if words is _DONE and any(step.action != "skip" for step in planned.visible):
+    if words is _DONE and any(step.action not in ("skip", "keep") for step in planned.visible):
         render.say("To take this update back: tito update --rollback")
 
 
@@ -205,13 +205,16 @@ def _as_json(workspace: Workspace, planned: Plan) -> dict[str, Any]:
 # --- one module ---------------------------------------------------------------------------------------------------
 
 
-def _module(workspace: Workspace, name: str, *, merges: bool, as_json: bool) -> int:
+def _module(workspace: Workspace, name: str, *, merges: bool, downgrade: bool, as_json: bool) -> int:
     from pytest_tinytorch.update.update import merge_module, take_module
 
     module = workspace.course.module(name)
-    taken = merge_module(workspace, module) if merges else take_module(workspace, module)
+    taken = (merge_module if merges else take_module)(workspace, module, downgrade=downgrade)
     if as_json:
         render.data(_taken_as_json(workspace, taken))
+        return 0
+    if not taken.written and not taken.steps:
+        render.say(f"There is nothing to merge: your module {module.label} has all of version {taken.version}.")
         return 0
     for path in taken.backups:
         render.say(f"Backed up to {workspace.relative(path)}")

@@ -224,3 +224,11 @@ def test_examples_in_docstrings_hold(module):
     result = doctest.testmod(module)
     assert result.attempted > 0
     assert result.failed == 0
+
+
+@pytest.mark.parametrize(
+    "name, number", [("modules/05_dataloader/05_dataloader.ipynb", "05"), (r"C:\modules\05_dataloader\05_dataloader.ipynb", "05"), ("notes.ipynb", "NN")]
+)
+def test_the_ways_out_name_the_module(name: str, number: str):
+    with pytest.raises(ExportError, match=f"tito backup restore {number}`"):
+        notebooks.parse_notebook("{", name)

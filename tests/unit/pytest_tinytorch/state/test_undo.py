@@ -136,3 +136,24 @@ def test_a_broken_plan_is_told_and_nothing_is_changed(workspace):
     with pytest.raises(StateError, match=r"plan\.json can't be read.*rm -r"):
         undo(workspace)
     assert (workspace.root / "a.txt").read_bytes() == b"1"
+
+
+@pytest.mark.parametrize("damage", ["truncated", "removed"])
+def test_what_was_kept_is_checked_before_it_is_put_back(workspace, damage):
+    (workspace.root / "a.txt").write_bytes(b"before")
+    change(workspace, {"a.txt": b"after"})
+    [kept] = (workspace.tito / "undo").glob("*/*.old")
+    kept.write_bytes(b"bef") if damage == "truncated" else kept.unlink()
+    with pytest.raises(StateError, match=r"`tito change` can't be taken back.*Nothing was changed"):
+        undo(workspace)
+    assert (workspace.root / "a.txt").read_bytes() == b"after"
+
+
+def test_a_change_under_a_later_one_of_the_same_file_is_not_taken_back_alone(workspace):
+    change(workspace, {"a.txt": b"1", "b.txt": b"1"}, "first")
+    change(workspace, {"b.txt": b"2"}, "second")
+    with pytest.raises(StateError, match="`second`, which came later"):
+        undo(workspace, of="first")
+    undo(workspace)
+    undo(workspace, of="first")
+    assert not (workspace.root / "a.txt").exists()
