@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import difflib
 import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from pytest_tinytorch.update import lines
 from pytest_tinytorch.workspace import convert, notebooks, percent
 from pytest_tinytorch.workspace.notebooks import CONFLICT, Cell
 
-_ALIKE = 0.5  # of a cell's words must be more than this in another, for that to be the same cell, changed
+_ALIKE = 0.5  # of a cell's words must be in another, for that to be the same cell, changed
 _OF_THE_COURSE = ("exercise", "points", "task", "tags")  # metadata that the course decides
 _STUB = re.compile(r"^(?P<indent>[ \t]*)(?P<stub>raise NotImplementedError\(\"exercise .*\"\))$", re.MULTILINE)
 _WORD = re.compile(r"\w+")
@@ -228,7 +229,7 @@ def matched(base: Sequence[Cell], other: Sequence[Cell], *, alike: bool = True) 
 def _most_alike(cell: Cell, other: Sequence[Cell], places: Sequence[int]) -> int | None:
     """The place of the cell that has most of this one's words in their order; None if none has half of them."""
     words = _WORD.findall(cell.source)
-    best: tuple[float, int | None] = (_ALIKE * len(words), None)
+    best: tuple[int, int | None] = (max(math.ceil(_ALIKE * len(words)), 1) - 1, None)
     for there in places:
         candidate = other[there]
         if candidate.kind != cell.kind or candidate.exercise != cell.exercise:
