@@ -109,11 +109,7 @@ def complete_module(
         names = ", ".join(workspace.course.module(number).label for number in missing)
         result.refused = [f"it needs {names} first (--tito-force completes it all the same, and the record says so)"]
     result.refused += verdict.reasons()
-    result.refused += [
-        f"cell {cell.number} shows a change of the course's that isn't settled: {cell.conflict}. Bring over what you need "
-        "from it, then delete it"
-        for cell in copy.cells if cell.conflict
-    ]
+    result.refused += [cell.unsettled for cell in copy.conflicts]
     if result.refused:
         return result
     try:

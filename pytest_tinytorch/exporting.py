@@ -48,11 +48,8 @@ def export_again(workspace: Workspace, module: Module, *, force: bool) -> tuple[
     with workspace.store.locked():
         copy = workspace.working_copy(module)
         passed = has_passed(workspace, copy)
-        if not force and (unsettled := [cell for cell in copy.cells if cell.conflict]):
-            raise ExportError(
-                f"Module {module.label} is not exported: cell {unsettled[0].number} shows a change of the course's that isn't "
-                f"settled: {unsettled[0].conflict}. Bring over what you need from it, then delete it."
-            )
+        if copy.conflicts and not force:
+            raise ExportError(f"Module {module.label} is not exported: {copy.conflicts[0].unsettled}.")
         if not passed and not force:
             raise ExportError(
                 f"Module {module.label} is not exported: {workspace.relative(copy.path)} is not the code that last passed its "

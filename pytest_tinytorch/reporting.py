@@ -159,7 +159,7 @@ class Reporting:
             said = count.missing and f"  {count.missing}"
             done = count.passed == count.tests
             terminal.line(f"  {count.exercise:<20} {count.passed:>3} of {count.tests:>3}{said}", green=done, yellow=bool(said))
-        for cell in (cell for cell in copy.cells if cell.conflict) if copy and part.number not in self.session.plan.problems else ():
+        for cell in copy.conflicts if copy and part.number not in self.session.plan.problems else ():
             terminal.line(f"  to settle: cell {cell.number} shows a change of the course's to {cell.conflict}", yellow=True)
         failures = {
             test: report for test, report in self.recorder.failures.items()

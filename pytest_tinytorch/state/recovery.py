@@ -90,17 +90,17 @@ def known_versions(workspace: Workspace) -> State:
     A file that is what a version of the course had is at that version. One that is in none counts as modified: its
     version is unknown, and no pristine copy is kept of it, so that a merge has nothing to start from.
     """
-    from pytest_tinytorch.update.releases import known_version
+    from pytest_tinytorch.update.releases import history, known_version
     from pytest_tinytorch.workspace import create
 
-    contents = create.files_here(workspace)
+    contents, released = create.files_here(workspace), history(workspace.course)
     state = create.versions(workspace.course, contents)
     for path, entry in state["files"].items():
         here = transaction.content(workspace.root / path)
         version = None
         if here is not None:
             same = is_same_content(contents[path], here)
-            version = workspace.course.version if same else known_version(workspace.course, path, here)
+            version = workspace.course.version if same else known_version(released.get(path, {}), here)
         if here is None or version is None:
             entry |= {"version": "unknown", "modified_by_student": True}
             continue
@@ -108,5 +108,3 @@ def known_versions(workspace: Workspace) -> State:
         with workspace.store.writing(path):
             files.write_atomic(workspace.pristine / path, here)
     return state
-
-

@@ -7,13 +7,11 @@ the command changed go back.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_tinytorch.course.curriculum import Module
 from pytest_tinytorch.state import backups, transaction
 from pytest_tinytorch.state.store import encoded
 from pytest_tinytorch.state.transaction import Plan
@@ -21,7 +19,6 @@ from pytest_tinytorch.workspace.layout import Workspace
 from tinytorch import files
 from tinytorch.errors import StateError
 
-_WORKING_COPY = re.compile(r"modules/((?P<number>\d\d)_\w+)/\1\.(py|ipynb)")
 _BOOKKEEPING = (".tito/pristine/", ".tito/version.json")  # goes with what it describes, and isn't worth a line
 
 
@@ -78,7 +75,7 @@ def _contents(workspace: Workspace, plan: Plan) -> tuple[dict[str, bytes | None]
         before = None if change.before is None else _kept_content(plan, number)
         if here == before and change.executable in (None, change.was_executable):
             continue
-        if change.now(workspace.root) == change.after or _module_at(workspace, change.path):
+        if change.now(workspace.root) == change.after or workspace.module_at(change.path):
             contents[change.path] = before
         elif transaction.is_state(change.path) and here and before:
             made = json.loads(plan.made(number).read_bytes())
@@ -114,16 +111,10 @@ def _back_up_edited(workspace: Workspace, plan: Plan, contents: Mapping[str, byt
     """Save the working copies that were edited since the command, since they are about to be replaced."""
     saved = []
     for change in plan.changes:
-        module, here = _module_at(workspace, change.path), transaction.content(workspace.root / change.path)
+        module, here = workspace.module_at(change.path), transaction.content(workspace.root / change.path)
         if change.path in contents and module and here is not None and change.now(workspace.root) != change.after:
             saved += backups.back_up(workspace, module, [(Path(change.path).suffix, here)])
     return saved
-
-
-def _module_at(workspace: Workspace, path: str) -> Module | None:
-    """The module whose working copy lies at a path of the workspace, also under a slug of another version."""
-    match = _WORKING_COPY.fullmatch(path)
-    return next((module for module in workspace.course.modules if match and module.number == match["number"]), None)
 
 
 def _paths(plan: Plan) -> set[str]:

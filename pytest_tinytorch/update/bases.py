@@ -40,20 +40,21 @@ def superseded(workspace: Workspace, module: Module, path: str, versions: State,
     return {f"{FOLDER}/{module.number}/{version}{PurePosixPath(path).suffix}": old.read_bytes()}
 
 
-def newest(workspace: Workspace, path: str) -> Base | None:
+def newest(workspace: Workspace, versions: State, path: str) -> Base | None:
     """What `version.json` says that the working copy at `path` was started from."""
     file = workspace.pristine / path
     if not file.is_file():
         return None
-    entry = workspace.store.read("version.json")["files"].get(path, {})
-    return Base(entry.get("version", "unknown"), file.read_bytes())
+    return Base(versions["files"].get(path, {}).get("version", "unknown"), file.read_bytes())
 
 
-def of_older_work(workspace: Workspace, module: Module, path: str) -> Base | None:
+def of_older_work(workspace: Workspace, versions: State, path: str) -> Base | None:
     """The older base of the working copy at `path`, if what is there is nearer to it than to the newest; else None."""
+    module, known = workspace.module_at(path), newest(workspace, versions, path)
+    if module is None or known is None or not (workspace.root / path).is_file():
+        return None
     folder = workspace.root / FOLDER / module.number
-    known = newest(workspace, path)
-    if known is None or not folder.is_dir() or not (workspace.root / path).is_file():
+    if not folder.is_dir():
         return None
     try:
         cells = notebooks.read_cells(workspace.root / path)

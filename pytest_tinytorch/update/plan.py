@@ -8,7 +8,7 @@ installed course has. Only a file that is still as the workspace got it is repla
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,10 +75,13 @@ def plan(workspace: Workspace) -> Plan:
     known = versions["files"]
     moved = dict(_moved(workspace, known))
     left = {here.split("/")[1] for here in moved}
+    # the folders of modules that the workspace has; a new module comes whole
+    present = {module.folder for module in workspace.course.modules if workspace.existing_forms(module)}
+    present |= {there.split("/")[1] for there in moved.values()}
 
     def wanted(path: str) -> bool:
         if path in new:
-            return not _is_of_present_module(workspace, path, moved)
+            return not path.startswith("modules/") or path.split("/")[1] not in present
         # what lay in the folder of a module that went, or in another form, stays: it is the student's
         return path not in moved and (not path.startswith("modules/") or path.split("/")[1] in left)
 
@@ -86,7 +89,7 @@ def plan(workspace: Workspace) -> Plan:
     steps += file_steps(workspace, known, new, wanted)
     return Plan(
         versions["template_version"], workspace.course.version, tuple(sorted(steps, key=lambda step: step.path)),
-        tuple(_module_changes(workspace, known, new, moved)), new,
+        tuple(_module_changes(workspace, versions, new, moved, present)), new,
     )
 
 
@@ -141,26 +144,16 @@ def _moved(workspace: Workspace, known: State) -> Iterator[tuple[str, str]]:
                 yield here, there
 
 
-def _is_of_present_module(workspace: Workspace, path: str, moved: dict[str, str]) -> bool:
-    """Whether a path lies in the folder of a module that the workspace has: a new module comes whole."""
-    parts = path.split("/")
-    if parts[0] != "modules":
-        return False
-    if any(there.startswith(f"modules/{parts[1]}/") for there in moved.values()):
-        return True
-    return any((workspace.root / "modules" / parts[1] / f"{parts[1]}.{suffix}").is_file() for suffix in FORMATS)
-
-
-def _module_changes(workspace: Workspace, known: State, new: dict[str, bytes], moved: dict[str, str]) -> Iterator[ModuleChange]:
+def _module_changes(
+    workspace: Workspace, versions: State, new: dict[str, bytes], moved: dict[str, str], present: Collection[str]
+) -> Iterator[ModuleChange]:
+    known = versions["files"]
     complete = {module.number for module in progress.complete(workspace)}
     came_from = {there: here for here, there in moved.items()}
-    for module in workspace.course.modules:
-        prefix = f"modules/{module.folder}/"
-        paths = [path for path in new if path.startswith(prefix) and _is_of_present_module(workspace, path, moved)]
-        if not paths:
-            continue
+    for module in (module for module in workspace.course.modules if module.folder in present and workspace.course.is_written(module)):
+        paths = [path for path in new if path.startswith(f"modules/{module.folder}/")]
         was = {path: known.get(came_from.get(path, path), {}) for path in paths}
-        was |= {path: base.entry for path in paths if (base := bases.of_older_work(workspace, module, path))}
+        was |= {path: base.entry for path in paths if (base := bases.of_older_work(workspace, versions, path))}
         changed = [path for path in paths if not pristine.is_same(was[path].get("sha256"), new[path]) or was[path].get("version", "unknown") == "unknown"]
         if not changed:
             continue

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -69,22 +70,27 @@ def number_of(version: str, place: str) -> Version:
         raise ConfigError(f"{place}: {version!r} is no version such as 1.2.0") from error
 
 
-def reasons_for(course: Course, path: str, since: str) -> list[Reason]:
-    """Why a file of a workspace changed after the version `since`; "unknown" is before all others."""
+def reasons_for(entries: Iterable[Reason], path: str, since: str) -> list[Reason]:
+    """Those of the reasons for which a file of a workspace changed after the version `since`; "unknown" is before all others."""
     working_copy = path.removesuffix(".ipynb") + ".py" if path.startswith("modules/") else path
     return [
-        reason for reason in reasons(course)
+        reason for reason in entries
         if reason.covers(working_copy) and (since == "unknown" or Version(reason.version) > number_of(since, "version.json"))
     ]
 
 
-def known_version(course: Course, path: str, data: bytes) -> str | None:
-    """The newest version of the course in which a file had this content; None if it never had."""
+def history(course: Course) -> dict[str, dict[str, str]]:
+    """Path to the versions of the course in which its content changed, with its hashes; a course without the file gives none."""
+    path = course.folder / "history.json"
     try:
-        history = json.loads((course.folder / "history.json").read_bytes())
+        read: dict[str, dict[str, str]] = json.loads(path.read_bytes())
     except FileNotFoundError:
-        return None
+        return {}
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{course.folder / 'history.json'}: {error}. Make it again with: make generate") from error
-    versions = [version for version, sha256 in history.get(path, {}).items() if pristine.is_same(sha256, data)]
-    return max(versions, key=Version, default=None)
+        raise ConfigError(f"{path}: {error}. Make it again with: make generate") from error
+    return read
+
+
+def known_version(versions: Mapping[str, str], data: bytes) -> str | None:
+    """The newest of the versions in which a file had this content; None if it never had."""
+    return max((version for version, sha256 in versions.items() if pristine.is_same(sha256, data)), key=Version, default=None)

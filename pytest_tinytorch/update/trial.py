@@ -2,18 +2,16 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_tinytorch.course.curriculum import COURSE_FILE, EXTRA_FOLDER, TEMPLATES_VARIABLE, Module
+from pytest_tinytorch.course.curriculum import COURSE_FILE, EXTRA_FOLDER, Module
 from pytest_tinytorch.state.progress import PROGRESS
 from pytest_tinytorch.workspace.layout import Workspace
+from pytest_tinytorch.workspace.manifest import run_pytest
 from tinytorch import _overlay
 
 _NEEDED = ("pyproject.toml", "conftest.py", "tests/conftest.py", "tinytorch", COURSE_FILE, EXTRA_FOLDER)  # beside the module's folders
@@ -24,7 +22,6 @@ class Trial:
     """What the module's tests say of one working copy."""
 
     failed: frozenset[str] | None  # ids; None if not every test could run, since the module does not import, say
-    output: str  # pytest's
 
     @property
     def passed(self) -> bool:
@@ -50,14 +47,9 @@ def run(workspace: Workspace, module: Module, contents: Mapping[str, bytes | Non
             elif not path.startswith(".tito/"):
                 (root / path).parent.mkdir(parents=True, exist_ok=True)
                 (root / path).write_bytes(data)
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-m", module.marker, "-p", "no:cacheprovider"], cwd=root,
-            env=environment | {_overlay.WORKSPACE_VARIABLE: str(root), TEMPLATES_VARIABLE: str(workspace.course.folder), "NO_COLOR": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace", check=False,
-        )
-        return Trial(_failed(root, module), done.stdout)
+        command = ["-q", "-m", module.marker, "-p", "no:cacheprovider"]
+        run_pytest(workspace.course, root, command, {_overlay.WORKSPACE_VARIABLE: str(root)})
+        return Trial(_failed(root, module))
 
 
 def _failed(root: Path, module: Module) -> frozenset[str] | None:

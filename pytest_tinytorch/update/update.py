@@ -62,12 +62,8 @@ def update(workspace: Workspace, *, downgrade: bool = False, command: str = COMM
 
 def check_direction(planned: Plan, *, downgrade: bool) -> None:
     """Raises: UpdateConflict if the installed course is older than the workspace's, unless `downgrade`."""
-    old, new = number_of(planned.old, "version.json"), number_of(planned.new, "the installed course's VERSION")
-    if new < old and not downgrade:
-        raise UpdateConflict(
-            f"The installed course is version {planned.new}, and this workspace has {planned.old}, which is newer. Nothing was "
-            "changed. Upgrade with: pip install --upgrade tinytorch. To go back all the same: tito update --downgrade"
-        )
+    if not downgrade:
+        _check_not_older(planned.new, planned.old, f"this workspace has {planned.old}", ": tito update --downgrade")
 
 
 def take_module(workspace: Workspace, module: Module, *, downgrade: bool = False) -> Taken:
@@ -107,8 +103,8 @@ def merge_module(workspace: Workspace, module: Module, *, downgrade: bool = Fals
         taken = Taken(module, workspace.course.version, was_complete=module in progress.complete(workspace, state))
         path = workspace.relative(copy.path)
         theirs = create.stub_file(workspace.course, module, copy.path.suffix[1:])
+        merged = _merged(workspace, versions, copy, theirs)
         beside = _beside(workspace, versions, taken)
-        merged = _merged(workspace, copy, theirs)
         taken.conflicts, taken.notes = merged.conflicts, merged.notes
         contents = beside | _got(workspace, versions, path, theirs)
         if merged.data != copy.data:
@@ -137,30 +133,36 @@ def merge_module(workspace: Workspace, module: Module, *, downgrade: bool = Fals
 
 def _check_module(workspace: Workspace, module: Module, versions: State, *, downgrade: bool) -> None:
     """Raises: UpdateConflict if a working copy of a module is of a newer version of the course, unless `downgrade`."""
-    known = (versions["files"].get(workspace.relative(form), {}).get("version", "unknown") for form in workspace.forms(module))
-    newest = max((version for version in known if version != "unknown"), default=None, key=lambda v: number_of(v, "version.json"))
-    if newest and not downgrade and number_of(newest, "version.json") > number_of(workspace.course.version, "VERSION"):
+    for form in workspace.forms(module):
+        has = versions["files"].get(workspace.relative(form), {}).get("version", "unknown")
+        if has != "unknown" and not downgrade:
+            _check_not_older(workspace.course.version, has, f"module {module.label} is of {has} here", ", add --downgrade.")
+
+
+def _check_not_older(installed: str, has: str, said: str, how: str) -> None:
+    """Raises: UpdateConflict if the installed version is older than the one that somebody `has`; both are told."""
+    if number_of(installed, "the installed course's VERSION") < number_of(has, "version.json"):
         raise UpdateConflict(
-            f"The installed course is version {workspace.course.version}, and module {module.label} is of {newest} here, which is newer. "
-            "Nothing was changed. Upgrade with: pip install --upgrade tinytorch. To go back all the same, add --downgrade."
+            f"The installed course is version {installed}, and {said}, which is newer. Nothing was changed. "
+            f"Upgrade with: pip install --upgrade tinytorch. To go back all the same{how}"
         )
 
 
-def _merged(workspace: Workspace, copy: WorkingCopy, theirs: bytes) -> merge.Merged:
+def _merged(workspace: Workspace, versions: State, copy: WorkingCopy, theirs: bytes) -> merge.Merged:
     path, number = workspace.relative(copy.path), copy.module.number
-    base = bases.of_older_work(workspace, copy.module, path) or bases.newest(workspace, path)
+    base = bases.of_older_work(workspace, versions, path) or bases.newest(workspace, versions, path)
     if base is None:
         raise UpdateConflict(
             f"{path} can't be merged: there is no copy of what you started from (.tito/pristine/{path}), so nobody can tell your "
             f"changes from the course's. Nothing was changed. Take the course's version, which backs up yours, and bring your "
             f"work over: tito update --module {number}, then: tito backup diff {number}"
         )
-    if unsettled := [cell for cell in copy.cells if cell.conflict]:
+    if unsettled := copy.conflicts:
         raise UpdateConflict(
             f"{path} has {len(unsettled)} conflict{'s' if len(unsettled) > 1 else ''} of an earlier update, the first in cell "
             f"{unsettled[0].number}: {unsettled[0].conflict}. Nothing was changed. Settle them, delete their cells, then merge again."
         )
-    reasons = releases.reasons_for(workspace.course, path, base.version)
+    reasons = releases.reasons_for(releases.reasons(workspace.course), path, base.version)
     return merge.merge(base.data, copy.data, theirs, copy.path, about=" ".join(reason.why for reason in reasons))
 
 
@@ -221,7 +223,7 @@ def _carried_out(workspace: Workspace, versions: State, step: Step, course: Mapp
 
 def _got(workspace: Workspace, versions: State, path: str, data: bytes) -> Contents:
     """Enter that the workspace has the installed course's version of a file, and keep a pristine copy."""
-    module = next((module for module in workspace.course.modules if workspace.root / path in workspace.forms(module)), None)
+    module = workspace.module_at(path)
     kept = bases.superseded(workspace, module, path, versions, data) if module else {}
     versions["files"][path] = {"version": workspace.course.version, "modified_by_student": False, "sha256": files.sha256(data)}
     return {_pristine(path): data, **kept}

@@ -1,6 +1,7 @@
 """Where things lie in a workspace, and which file of a module is the one that the student edits."""
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_tinytorch.workspace.notebooks import Cell
 
 FORMATS = ("ipynb", "py")
+_WORKING_COPY = re.compile(r"modules/((?P<number>\d\d)_\w+)/\1\.(py|ipynb)")
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,11 @@ class WorkingCopy:
         from pytest_tinytorch.workspace import notebooks
 
         return notebooks.parse(self.data, self.path)
+
+    @property
+    def conflicts(self) -> list[Cell]:
+        """The cells that show what an update could not put together, and that aren't settled."""
+        return [cell for cell in self.cells if cell.conflict]
 
     @cached_property
     def code_hash(self) -> str:
@@ -81,6 +88,11 @@ class Workspace:
 
     def existing_forms(self, module: Module) -> list[Path]:
         return [path for path in self.forms(module) if path.is_file()]
+
+    def module_at(self, path: str) -> Module | None:
+        """The module whose working copy lies at a path of the workspace, also under a slug of another version."""
+        match = _WORKING_COPY.fullmatch(path)
+        return next((module for module in self.course.modules if match and module.number == match["number"]), None)
 
     def export(self, module: Module) -> Path:
         return self.root / module.export_path

@@ -28,7 +28,7 @@ from tinytorch import files
 from tinytorch._overlay import STAGING_VARIABLE, WORKSPACE_VARIABLE
 from tinytorch.errors import ConfigError
 
-_OTHERS = (WORKSPACE_VARIABLE, STAGING_VARIABLE, "PYTEST_ADDOPTS", "PYTEST_PLUGINS")  # would change what is collected
+_OTHERS = ("PYTEST_", WORKSPACE_VARIABLE, STAGING_VARIABLE)  # begin the names of variables that would change what is run
 
 _NO_TESTS = 5  # pytest's exit status
 _HEADING = re.compile(r"=+ (?:ERRORS|FAILURES) =+")
@@ -103,8 +103,8 @@ def shortened(text: str) -> str:
 
 
 def run_pytest(course: Course, root: Path, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> tuple[int, str]:
-    """Pytest's exit status in a workspace, and what it prints."""
-    inherited = {name: value for name, value in os.environ.items() if name not in _OTHERS}
+    """Pytest's exit status in a workspace that isn't the student's, and what it prints."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OTHERS)}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *arguments],
         cwd=root,

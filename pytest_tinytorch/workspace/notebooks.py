@@ -45,6 +45,14 @@ class Cell:
         return title if isinstance(title, str) else None
 
     @property
+    def unsettled(self) -> str:
+        """What to do about a conflict, in a sentence without its full stop."""
+        return (
+            f"cell {self.number} shows a change of the course's that isn't settled: {self.conflict}. Bring over what you need from it, "
+            "then delete it"
+        )
+
+    @property
     def is_exported(self) -> bool:
         """Whether the cell belongs to the student's package."""
         return self.kind == "code" and percent.is_exported(self.metadata)

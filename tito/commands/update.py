@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from tito.tab import modules
 
 if TYPE_CHECKING:
     from pytest_tinytorch.update.plan import ModuleChange, Plan, Step
+    from pytest_tinytorch.update.releases import Reason
     from pytest_tinytorch.update.update import Taken
     from pytest_tinytorch.workspace.layout import Workspace
 
@@ -108,17 +109,16 @@ def _say_available(workspace: Workspace, planned: Plan) -> None:
         render.say("Everything is up to date.")
         return
     reasons: dict[tuple[str, str, str], None] = {}
+    reasons_of = _reasons(workspace, planned)
     render.say("Available updates:" if files else "Available updates: none")
     for label, steps in _gathered(files):
-        found = [reason for step in steps for reason in _reasons(workspace, planned, step.path)]
+        found = [reason for step in steps for reason in reasons_of(step.path)]
         reasons |= dict.fromkeys((r.version, KINDS[r.kind], r.why) for r in found)
         render.say(f"   {label} ({KINDS[found[0].kind] if found else _DONE[steps[0].action].lower()})")
     for step in skipped:
         render.say(f"   {step.path} (will be {_DONE[step.action].lower()}: {step.why_not})")
     for module in planned.modules:
-        reasons |= dict.fromkeys(
-            (r.version, KINDS[r.kind], r.why) for path in module.paths for r in _reasons(workspace, planned, path)
-        )
+        reasons |= dict.fromkeys((r.version, KINDS[r.kind], r.why) for path in module.paths for r in reasons_of(path))
     if reasons:
         render.say("\nWhat changed:")
         for version, kind, why in reasons:
@@ -152,11 +152,12 @@ def _path(step: Step) -> str:
     return where + (f" ({step.why_not})" if step.why_not else "")
 
 
-def _reasons(workspace: Workspace, planned: Plan, path: str) -> list[Any]:
-    from pytest_tinytorch.update.releases import reasons_for
+def _reasons(workspace: Workspace, planned: Plan) -> Callable[[str], list[Reason]]:
+    """What says why a file changed since the version that the workspace has of it."""
+    from pytest_tinytorch.update.releases import reasons, reasons_for
 
-    known = workspace.store.read("version.json")["files"]
-    return reasons_for(workspace.course, path, known.get(path, {}).get("version", planned.old))
+    known, entries = workspace.store.read("version.json")["files"], reasons(workspace.course)
+    return lambda path: reasons_for(entries, path, known.get(path, {}).get("version", planned.old))
 
 
 def _say_done(planned: Plan, words: dict[str, str]) -> None:
@@ -182,8 +183,10 @@ def _why_skipped(change: ModuleChange) -> str:
 
 
 def _as_json(workspace: Workspace, planned: Plan) -> dict[str, Any]:
+    reasons_of = _reasons(workspace, planned)
+
     def why(path: str) -> list[dict[str, str]]:
-        return [{"version": r.version, "kind": r.kind, "why": r.why} for r in _reasons(workspace, planned, path)]
+        return [{"version": r.version, "kind": r.kind, "why": r.why} for r in reasons_of(path)]
 
     return {
         "package_version": planned.new,
