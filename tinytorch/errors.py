@@ -24,6 +24,7 @@ class TinyTorchError(Exception):
     """The root: `except TinyTorchError` catches whatever the project raises on purpose."""
 
     retryable = False
+    retry_after: float | None = None  # seconds until then, if whoever refused has said so
 
     def __init__(self, message: str, *, retryable: bool | None = None) -> None:
         super().__init__(message)
