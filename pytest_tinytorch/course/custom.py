@@ -27,10 +27,10 @@ from pytest_tinytorch.course.curriculum import (
     parse_toml,
     read_row,
 )
-from pytest_tinytorch.course.yaml_file import Value
-from pytest_tinytorch.course.yaml_file import read as read_yaml
 from pytest_tinytorch.state.store import as_local
 from tinytorch.errors import ConfigError
+from tinytorch.yaml_file import Value
+from tinytorch.yaml_file import read as read_yaml
 
 KEYS = ("title", "modules", "extra", "milestones", "points", "due", "solutions")
 

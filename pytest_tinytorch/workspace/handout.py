@@ -23,13 +23,13 @@ from pytest_tinytorch.course.curriculum import (
     UnknownName,
     is_left_behind,
 )
-from pytest_tinytorch.course.yaml_file import Value
 from pytest_tinytorch.workspace import proof
 from pytest_tinytorch.workspace.create import create
 from pytest_tinytorch.workspace.layout import Workspace
 from pytest_tinytorch.workspace.manifest import collect, fault_of_list, required_list
 from tinytorch import _overlay
 from tinytorch.errors import ConfigError
+from tinytorch.yaml_file import Value
 
 
 def hand_out(root: Path, base: Course, config: Path, *, format: str) -> Workspace:

@@ -15,7 +15,11 @@ import yaml
 
 from tinytorch.errors import ConfigError
 
+__all__ = ["LARGEST_NUMBER", "Value", "read"]
+
 LARGEST_NUMBER = 999_999
+_TRUTHS = {"true": True, "True": True, "false": False, "False": False}
+_REAL = re.compile(r"[0-9]{1,15}(\.[0-9]{0,15})?([eE][-+]?[0-9]{1,2})?")
 _ADVICE = {  # on what people write most often, by what the parser says of it
     "found character '\\t'": "Use spaces, not a tab",
     "mapping values are not allowed here": 'A text with a colon is to be quoted: "..."',
@@ -87,10 +91,24 @@ class Value:
             self._expected(f"a whole number from 0 to {LARGEST_NUMBER}")
         return int(self.node.value)
 
+    def real(self) -> float:
+        """A number from 0 on, with a fraction or without."""
+        if not isinstance(self.node, yaml.ScalarNode) or not _REAL.fullmatch(self.node.value):
+            self._expected("a number such as 50.0")
+        return float(self.node.value)
+
+    def word(self, words: Collection[str]) -> str:
+        """One of `words`."""
+        said = self.text()
+        if said not in words:
+            near = difflib.get_close_matches(said, words, n=1)
+            self.refuse(f"{self.name} can't be {said!r}.{f' Did you mean {near[0]}?' if near else ''} It is one of: {', '.join(words)}")
+        return said
+
     def truth(self) -> bool:
-        if not isinstance(self.node, yaml.ScalarNode) or self.node.value not in ("true", "false"):
+        if not isinstance(self.node, yaml.ScalarNode) or self.node.value not in _TRUTHS:
             self._expected("true or false")
-        return bool(self.node.value == "true")
+        return _TRUTHS[self.node.value]
 
     def _expected(self, wanted: str) -> NoReturn:
         found = "a table" if self.is_table else "a list"
