@@ -7,7 +7,8 @@
 
 A chunk's `poses` have the columns of the trajectory's (`tinytorch.trajectories.reading.COLUMNS`), `frames` are the numbers
 of its frames, `distances` the metres travelled from the trajectory's start. A trajectory's folder appears when it is
-whole, by one rename; names in `chunks/` that begin with a dot are what a kill left behind.
+whole, by one rename; a name in `chunks/` that begins with a dot is unfinished, and goes when its trajectory is
+processed again.
 """
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ from tinytorch.trajectories.features import Features, extract
 from tinytorch.trajectories.reading import Frames
 
 __all__ = [
-    "CHUNKS", "CachedChunk", "StoredChunk", "TrajectoryCache", "cache_trajectory", "feature_chunks", "open_cache", "remove_unfinished",
+    "CHUNKS", "CachedChunk", "StoredChunk", "TrajectoryCache", "cache_trajectory", "feature_chunks", "is_cached", "open_cache", "remove_chunks",
 ]  # fmt: skip
 
 CHUNKS = "chunks"  # the folder of a cache that holds them
@@ -133,12 +134,14 @@ def feature_chunks(
         yield chunk, kept[: len(chunk)]
 
 
-def remove_unfinished(cache: Path) -> None:
-    """Remove what kills left behind in a cache that nobody else writes to."""
-    with suppress(FileNotFoundError):
-        for path in (cache / CHUNKS).iterdir():
-            if path.name.startswith("."):
-                _remove(path)
+def is_cached(folder: Path, name: str) -> bool:
+    """Whether a trajectory has its chunks in the cache `folder`."""
+    return (folder / CHUNKS / name / _INDEX).is_file()
+
+
+def remove_chunks(folder: Path) -> None:
+    """Remove all chunks of the cache `folder`."""
+    _remove(folder / CHUNKS)
 
 
 def _remove(folder: Path) -> None:

@@ -1,0 +1,280 @@
+"""`tito data cache ...`."""
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tito import render
+from tito.dialogs import agrees
+from tito.group import Group
+from tito.options import json_option
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
+    from tinytorch.jobs import Progress, Record
+
+_EVERY = 30.0  # seconds between two lines where nobody looks at a terminal
+_LISTED = 20  # failed trajectories that are named
+_INTERRUPTED = 130
+
+cache_dir_option = click.option(
+    "--cache-dir", "folder", metavar="DIR", required=True, type=click.Path(file_okay=False, path_type=Path), help="The folder of the cache."
+)  # fmt: skip
+
+
+@click.group(cls=Group, example="tito data cache build --config config/data/dino_cache.yaml\ntito data cache show --cache-dir cache")
+def cache() -> None:
+    """Keep features of trajectories, cut into chunks by distance."""
+
+
+# --- build --------------------------------------------------------------------------------------------------------
+
+
+@cache.command(example="tito data cache build --config config/data/dino_cache.yaml\ntito data cache build --config config/data/dino_cache.yaml --workers 4")
+@click.option("--config", "file", metavar="FILE", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The configuration, a dino_cache.yaml.")
+@click.option("--cache-dir", "folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="The folder of the cache, in place of the configuration's.")
+@click.option("--workers", metavar="N", type=click.IntRange(min=0), help="Processes besides this one, in place of the configuration's.")
+@click.option("--force-rebuild", is_flag=True, help="Process everything again.")
+def build(file: Path, folder: Path | None, workers: int | None, force_rebuild: bool) -> int:
+    """Process the trajectories that are new or changed.
+
+    Interrupted at any time, it goes on where it stopped when it is called again.
+    """
+    from tinytorch.trajectories import build as build_cache
+    from tinytorch.trajectories import read_config
+
+    config = read_config(file)
+    given: dict[str, Any] = {"cache_dir": folder, "workers": workers, "force_rebuild": force_rebuild or None}
+    config = dataclasses.replace(config, **{name: value for name, value in given.items() if value is not None})
+    with _Watcher(config.cache_dir) as watcher:
+        built = build_cache(config, report=watcher.note, confirm=_is_confirmed, notice=render.notice)
+    _say_failed(built.failed, list(built.failed), config.cache_dir)
+    if built.progress.stopped:
+        again = f"tito data cache build --config {_quoted(file)}" + (f" --cache-dir {_quoted(folder)}" if folder else "")
+        render.say(f"\nStopped by {built.progress.stopped}; what is finished is recorded. To go on: {again}", bold=True)
+        return _INTERRUPTED if built.progress.stopped == "SIGINT" else 1
+    return 1 if built.failed else 0
+
+
+def _is_confirmed(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Whether to keep what is done under another configuration."""
+    from tinytorch.jobs import differences
+
+    if not render.is_interactive():
+        render.notice("Nobody is here to ask about the changed configuration. To process everything again: tito data cache build --force-rebuild, or tito data cache reset")
+        return False
+    render.say("The configuration has changed since:")
+    for difference in differences(old, new):
+        render.say(f"  {difference}")
+    return agrees("Keep what is finished, and process the rest with the changed configuration?")
+
+
+class _Watcher:
+    """Shows where a build stands: a bar on a terminal, elsewhere a line now and then."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.bar: Bar | None = None
+        self.task: TaskID | None = None
+        self.said_at: float | None = None
+        self.last: Progress | None = None
+
+    def __enter__(self) -> _Watcher:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.bar:
+            self.bar.stop()
+        if self.last and self.last.processed:
+            render.say(_line(self.last))
+
+    def note(self, progress: Progress) -> None:
+        self.last = progress
+        if self.said_at is None:
+            self._begin(progress)
+        elif self.bar and self.task is not None:
+            self.bar.update(self.task, completed=progress.done, line=_line(progress), remaining=_remaining(progress))
+        elif time.monotonic() - self.said_at >= _EVERY:
+            render.say(_line(progress))
+            self.said_at = time.monotonic()
+
+    def _begin(self, progress: Progress) -> None:
+        total = progress.total or 0
+        if progress.done or progress.failed:
+            render.say(f"Loaded existing progress: {progress.done} trajectories completed")
+            render.say(f"Resuming processing: {progress.done}/{total} trajectories completed")
+            render.say(f"Remaining trajectories: {total - progress.done}")
+        else:
+            render.say(f"Processing {total} trajectories into {self.folder}")
+        self.said_at = time.monotonic()
+        if render.is_colourful():
+            from rich.progress import BarColumn, TextColumn
+            from rich.progress import Progress as Bar
+
+            self.bar = Bar(BarColumn(20), TextColumn("{task.fields[line]}{task.fields[remaining]}", markup=False), console=render.console(), transient=True)
+            self.task = self.bar.add_task("", total=total, completed=progress.done, line=_line(progress), remaining="")
+            self.bar.start()
+
+
+def _line(progress: Progress) -> str:
+    total = progress.total or 0
+    share = 100 * progress.done / total if total else 100.0
+    return f"Progress: {progress.done}/{total} trajectories ({share:.1f}%), {progress.units} chunks, {progress.seconds / 3600:.1f}h elapsed"
+
+
+def _remaining(progress: Progress) -> str:
+    if progress.remaining is None:
+        return ""
+    minutes, seconds = divmod(round(progress.remaining), 60)
+    return f", {minutes // 60}:{minutes % 60:02}:{seconds:02} remaining"
+
+
+def _say_failed(errors: Mapping[str, str], names: list[str], folder: Path) -> None:
+    """The failed trajectories, each with the first line of its error if that is known."""
+    if not names:
+        return
+    render.say(f"\nFailed Trajectories ({len(names)}):", fg="red")
+    for name in names[:_LISTED]:
+        render.say(f"  - {name}")
+        if errors.get(name):
+            render.say(f"      {errors[name]}")
+    if len(names) > _LISTED:
+        render.say(f"  ... and {len(names) - _LISTED} more; all with: tito data cache show --cache-dir {_quoted(folder)} --json")
+
+
+# --- show and list ------------------------------------------------------------------------------------------------
+
+
+@cache.command(example="tito data cache show --cache-dir cache\ntito data cache show --cache-dir cache --errors traj_003")
+@cache_dir_option
+@click.option("--errors", "name", metavar="ID", help="The whole error of one failed trajectory.")
+@json_option
+def show(folder: Path, name: str | None, as_json: bool) -> int:
+    """Show where the work in a cache stands."""
+    from tinytorch.trajectories.building import recorded
+
+    record = recorded(folder)
+    if name is not None:
+        return _show_error(folder, record, name, as_json=as_json)
+    facts = record.view()
+    errors = {failed: line for failed, (_, line) in sorted(record.failed.items())}
+    if as_json:
+        render.data(facts | {"processing_seconds": _seconds(record), "errors": errors})
+        return 0
+    render.say(f"Progress Status for {folder}", bold=True)
+    render.say("=" * 60)
+    render.say(f"Dataset: {record.dataset_name}")
+    render.say(f"Completed trajectories: {len(record.done)}")
+    render.say(f"Failed trajectories: {len(record.failed)}")
+    render.say(f"Total chunks generated: {record.units}")
+    render.say(f"Processing time: {_seconds(record) / 3600:.1f} hours")
+    render.say(f"Last update: {time.ctime(facts['last_update'])}")
+    render.say("\nProcessing Configuration:")
+    for key, value in facts["processing_config"].items():
+        render.say(f"  {key}: {value}")
+    _say_failed(errors, facts["failed_trajectories"], folder)
+    return 0
+
+
+def _seconds(record: Record) -> float:
+    return record.seconds + record.run_seconds
+
+
+def _show_error(folder: Path, record: Record, name: str, *, as_json: bool) -> int:
+    from tinytorch.jobs import Job
+
+    error = Job(folder).error(name)
+    if error is None:
+        known = "is recorded as failed, and its error isn't known" if name in record.failed else "is completed" if name in record.done else "is not recorded"
+        render.error(f"{name} {known}. Failed are: {', '.join(sorted(record.failed)[:_LISTED]) or 'none'}")
+        return 1
+    if as_json:
+        render.data({"trajectory": name} | error)
+        return 0
+    render.say(f"{name}: {error['type']}: {error['message']}", bold=True)
+    render.say(f"\n{error['traceback']}".rstrip())
+    return 0
+
+
+@cache.command("list", example="tito data cache list\ntito data cache list --root /path/to/caches")
+@click.option("--root", metavar="DIR", default=".", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Where to look, with all folders below (default: here).")
+@json_option
+def list_caches(root: Path, as_json: bool) -> None:
+    """List the caches that there are.
+
+    It looks below the working directory, in the data cache, and where caches were built before.
+    """
+    from tinytorch.trajectories.building import known_caches, recorded
+
+    found = {folder: recorded(folder) for folder in known_caches(root)}
+    if as_json:
+        render.data({"caches": [
+            {
+                "folder": str(folder), "dataset_name": record.dataset_name, "completed": len(record.done), "failed": len(record.failed),
+                "chunks": record.units, "last_update": record.view()["last_update"],
+            }
+            for folder, record in found.items()
+        ]})  # fmt: skip
+    elif not found:
+        render.say(f"There is no cache below {root}, and none was built before. Build one: tito data cache build --config FILE")
+    else:
+        rows = [
+            (str(folder), record.dataset_name, str(len(record.done)), str(len(record.failed)), str(record.units), time.ctime(record.view()["last_update"]))
+            for folder, record in found.items()
+        ]  # fmt: skip
+        render.table(("cache", "dataset", "completed", "failed", "chunks", "last update"), rows)
+
+
+# --- reset --------------------------------------------------------------------------------------------------------
+
+
+@cache.command("reset-failed", example="tito data cache reset-failed --cache-dir cache")
+@cache_dir_option
+def reset_failed(folder: Path) -> None:
+    """Have the failed trajectories tried again by the next build."""
+    from tinytorch.jobs import Job
+    from tinytorch.trajectories.building import recorded
+
+    recorded(folder)  # a folder that is no cache is not made one
+    failed = Job(folder, notice=render.notice).reset_failed()
+    if not failed:
+        render.say("There are no failed trajectories.")
+        return
+    render.say(f"Reset {len(failed)} failed trajector{'y' if len(failed) == 1 else 'ies'}; the next build tries {'it' if len(failed) == 1 else 'them'} again:")
+    for name in failed[:_LISTED]:
+        render.say(f"  - {name}")
+    if len(failed) > _LISTED:
+        render.say(f"  ... and {len(failed) - _LISTED} more")
+
+
+@cache.command(example="tito data cache reset --cache-dir cache\ntito data cache reset --cache-dir cache --yes")
+@cache_dir_option
+@click.option("--yes", is_flag=True, help="Delete the chunks too, without asking.")
+def reset(folder: Path, yes: bool) -> None:
+    """Have everything processed again by the next build.
+
+    The chunks are deleted too, if you say so.
+    """
+    from tinytorch.trajectories import building
+
+    record = building.recorded(folder)
+    building.reset(folder, chunks=False)
+    render.say(f"Reset the progress of {folder}: {len(record.done)} completed and {len(record.failed)} failed trajectories will be processed again.", bold=True)
+    if yes or (render.is_interactive() and agrees("Delete their chunks too?")):
+        building.reset(folder, chunks=True)
+        render.say("Deleted the chunks.")
+    else:
+        render.say(f"The chunks stay until they are made anew. To delete them too: tito data cache reset --cache-dir {_quoted(folder)} --yes")
+
+
+def _quoted(path: Path) -> str:
+    import shlex
+
+    return shlex.quote(str(path))
