@@ -52,6 +52,15 @@ def die_on_three(item: Item) -> int:
     return number(item)
 
 
+def die_once_on_three(item: Item) -> int:
+    """Kill the process that is at item 3, and let the second try succeed."""
+    n, folder = item.data
+    if n == 3 and not (folder / "died").exists():
+        (folder / "died").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return int(n)
+
+
 def slow_first(item: Item) -> int:
     if number(item) == 0:
         time.sleep(0.3)

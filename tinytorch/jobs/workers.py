@@ -182,7 +182,7 @@ def _first_ready(held: deque[_Held[T]], *, ordered: bool) -> _Held[T] | None:
 def _submitted(executor: Executor, work: Callable[[T], Any], item: T) -> Future[Attempt]:
     try:
         return executor.submit(attempt, work, item)
-    except BrokenExecutor as error:  # between two items
+    except Exception as error:  # the workers were lost between two items
         future: Future[Attempt] = Future()
         future.set_exception(error)
         return future
@@ -271,15 +271,16 @@ class Cluster(_Elsewhere):
         return executor
 
     def close(self, executor: Executor, *, abandon: bool) -> None:
-        executor.shutdown(wait=not abandon)
+        if self.client.status == "running":  # else there is nobody left to tell
+            executor.shutdown(wait=not abandon)
 
     def blamed(self, error: Exception) -> dict[str, str] | None:
         from distributed.scheduler import KilledWorker
 
         if isinstance(error, KilledWorker):
             return {"type": "WorkerDied", "message": f"several workers died at it, the last on {error.last_worker.address}", "traceback": ""}
-        if isinstance(error, futures.CancelledError):
-            raise DataError("the Dask scheduler has gone, or has lost the run; what is finished is recorded: run again to go on") from error
+        if isinstance(error, futures.CancelledError) or self.client.status != "running":
+            raise DataError("the Dask scheduler has gone, or has lost the run. What is finished is recorded: run again to go on") from error
         return None
 
 
