@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["TEMPORARY_NAME", "TEMPORARY_SUFFIX", "is_executable", "lock", "move", "sha256", "write_atomic"]
+__all__ = ["TEMPORARY_NAME", "TEMPORARY_SUFFIX", "flush", "is_executable", "lock", "move", "sha256", "write_atomic"]
 
 TEMPORARY_SUFFIX = ".tmp"
 TEMPORARY_NAME = re.compile(r"\..+\.[0-9a-f]{8}" + re.escape(TEMPORARY_SUFFIX))  # what `write_atomic` writes to first
@@ -102,9 +102,14 @@ def _flush_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def flush(descriptor: int) -> None:
+    """Have what was written to an open file on the disk, and its length; times may follow later."""
+    getattr(os, "fdatasync", os.fsync)(descriptor)  # macOS and Windows have only the whole flush
+
+
 @contextmanager
-def lock(path: Path, *, timeout: float) -> Iterator[None]:
-    """Hold the lock file `path`: one process at a time, and again by whoever holds it already.
+def lock(path: Path, *, timeout: float, again: bool = True) -> Iterator[None]:
+    """Hold the lock file `path`: one process at a time, and with `again` once more by whoever holds it already.
 
     The operating system releases the lock when its process ends, however it ends.
 
@@ -113,7 +118,7 @@ def lock(path: Path, *, timeout: float) -> Iterator[None]:
     import filelock
 
     try:
-        with filelock.FileLock(path, timeout=timeout, is_singleton=True):
+        with filelock.FileLock(path, timeout=timeout, is_singleton=again):
             yield
     except filelock.Timeout as error:
         raise TimeoutError(f"{path} is held by another process, still after {timeout:g} seconds") from error
