@@ -57,8 +57,8 @@ def write_atomic(path: Path, data: bytes) -> None:
 def move(source: Path, path: Path) -> None:
     """Put the file `source` at `path`, so that whoever looks sees the old file or the new one; needs no room.
 
-    Missing parent folders are made, a link is followed, and permissions stay. From another file system, `source` is
-    copied and stays.
+    A folder is put where nothing is yet. Missing parent folders are made, a link is followed, and permissions stay. From
+    another file system, a file `source` is copied and stays.
     """
     path = Path(os.path.realpath(path))
     if not path.parent.is_dir():

@@ -152,6 +152,16 @@ def test_the_cache_folder_can_be_given(here: Path, tito: Tito):
     assert (here / "somewhere else" / "chunks" / "a").is_dir() and not (here / "cache").exists()
 
 
+def test_a_build_can_be_followed_by_other_programs(here: Path, tito: Tito):
+    record_some(here, "a")
+    record_some(here, "still", step=0.0)
+    tito(*BUILD, "--log-json", "log.jsonl", "--metrics", "cache.prom")
+    events = [json.loads(line) for line in (here / "log.jsonl").read_text("utf-8").splitlines()]
+    assert [event["event"] for event in events] == ["started", "done", "failed", "ended"]
+    assert (events[1]["item"], events[1]["value"], events[3]["failed"]) == ("a", 2, 1)
+    assert 'tinytorch_job_items{job="trajectories",state="done"} 1' in (here / "cache.prom").read_text("utf-8")
+
+
 @pytest.mark.parametrize(
     ("line", "says"),
     [("dino_model_typ: small", "yaml:4: there is no key 'dino_model_typ'"), ("features: no_such:f", "yaml:4: 'features' stands here a second time")],

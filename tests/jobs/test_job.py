@@ -57,6 +57,16 @@ def test_every_item_is_processed_once_and_the_next_run_has_nothing_to_do(job):
     assert (again.done, again.units, again.processed) == (10, 45, 0)
 
 
+def test_an_item_that_is_queued_is_processed_again_and_counts_once(job):
+    calls, outcomes = [], []
+    job.run(chores.items(5), chores.number)
+    job.queue(ids(2, 4))
+    assert view(job.folder)["completed_trajectories"] == ids(0, 1, 3) and view(job.folder)["total_chunks"] == 4
+    progress = job.run(chores.items(5), counted(chores.number, calls), finished=outcomes.append)
+    assert calls == [outcome.item.id for outcome in outcomes] == ids(2, 4)
+    assert (progress.done, progress.units) == (5, 10)
+
+
 def test_items_may_come_from_a_generator_of_unknown_length(job):
     progress = job.run(iter(chores.items(3)), chores.number)
     assert (progress.total, progress.done, progress.fraction, progress.remaining) == (None, 3, None, None)

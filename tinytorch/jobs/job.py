@@ -119,6 +119,15 @@ class Job:
             opened.show()
         return failed
 
+    def queue(self, items: Sequence[str]) -> None:
+        """Have these items processed again by the next run, because what came of them is gone for instance.
+
+        Raises: DataError if a run is at work, or the folder can't be written.
+        """
+        with self._opened() as opened:
+            opened.enter(["queued", list(items)])
+            opened.show()
+
     def reset(self) -> None:
         """Have everything done again by the next run.
 
@@ -129,9 +138,13 @@ class Job:
             opened.show()
 
     def run(
-        self, items: Iterable[Item], work: Callable[[Item], Any], *, report: Callable[[Progress], None] | None = None, **options: Any
+        self, items: Iterable[Item], work: Callable[[Item], Any], *, report: Callable[[Progress], None] | None = None,
+        finished: Callable[[Outcome], None] = lambda outcome: None, **options: Any,
     ) -> Progress:
-        """Process the items that are not done yet, and say where that led; see `outcomes` for the options and errors."""
+        """Process the items that are not done yet, and say where that led; see `outcomes` for the options and errors.
+
+        `finished` is told what came of each item.
+        """
         last: list[Progress] = []
 
         def keep(progress: Progress) -> None:
@@ -139,8 +152,8 @@ class Job:
             if report:
                 report(progress)
 
-        for _ in self.outcomes(items, work, report=keep, **options):
-            pass
+        for outcome in self.outcomes(items, work, report=keep, **options):
+            finished(outcome)
         return last[0]
 
     def outcomes(

@@ -16,7 +16,7 @@ from tinytorch.jobs.record import Record, problem_with_view
 
 JOURNAL = "journal.jsonl"
 VIEW = "progress.json"
-_LOCK = ".lock"
+LOCK = ".lock"
 _VIEW_EVERY = 5.0  # seconds
 _VIEW_SHARE = 50  # making the view may cost a fiftieth of the time
 _QUIET = ("run", "end")  # entries that change nothing that the view shows
@@ -49,7 +49,7 @@ def opened(folder: Path, *, notice: Callable[[str], None], clock: Callable[[], f
     """
     with _explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = files.lock(folder / _LOCK, timeout=0, again=False)
+        lock = files.lock(folder / LOCK, timeout=0, again=False)
         try:
             lock.__enter__()
         except TimeoutError as error:
@@ -93,7 +93,7 @@ class Ledger:
         """
         try:
             with _explained(self.folder):
-                if entry[0] in ("done", "failed") and entry[1] in self.record.done and self.record.counts is None:
+                if self.record.counts is None and self._changes_what_is_done(entry):
                     self.record.counts = _read(self.folder / JOURNAL, Record(counts={}))[0].counts
                 self.writer.append(entry)
         except DataError:
@@ -101,6 +101,11 @@ class Ledger:
             raise
         self.record.take([entry])
         self.view_is_old = self.view_is_old or entry[0] not in _QUIET
+
+    def _changes_what_is_done(self, entry: Entry) -> bool:
+        if entry[0] == "queued":
+            return not self.record.done.keys().isdisjoint(entry[1])
+        return entry[0] in ("done", "failed") and entry[1] in self.record.done
 
     def show(self, *, now: bool = True) -> None:
         """Bring `progress.json` up to date; unless it must be `now`, only if it is time to.

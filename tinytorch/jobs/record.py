@@ -6,7 +6,7 @@ The kinds of entries, with what follows the kind:
     done     id, checksum, value, seconds since the run began
     failed   id, checksum, {"type", "message", "traceback"}, seconds since the run began
     end      seconds since the run began
-    queued   [id, ...]         failed items that are to be tried again
+    queued   [id, ...]         items that are to be processed again
     reset    at                everything is to be done again
     adopted  a progress.json   the journal was missing, and this was there
     view     SHA-256           of the progress.json that is about to be written
@@ -109,6 +109,8 @@ class Record:
 
     def _queued(self, items: list[str]) -> None:
         for item in items:
+            self.needs_counts |= self.done.pop(item, None) is not None
+            self._count(item, None)
             self.failed.pop(item, None)
 
     def _reset(self, at: float) -> None:

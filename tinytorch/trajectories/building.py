@@ -14,7 +14,7 @@ from typing import Any
 
 from tinytorch import files
 from tinytorch.errors import DataError
-from tinytorch.jobs import Item, Job, Progress, Record
+from tinytorch.jobs import Item, Job, Outcome, Progress, Record
 from tinytorch.jobs.ledger import JOURNAL, LOCK, VIEW
 from tinytorch.jobs.record import problem_with_view
 from tinytorch.trajectories import cache, reading
@@ -38,7 +38,8 @@ class Built:
 
 
 def build(
-    config: CacheConfig, *, features: Features | None = None, report: Callable[[Progress], None] | None = None,
+    config: CacheConfig, *, features: Features | None = None,
+    report: Callable[[Progress], None] = lambda progress: None, finished: Callable[[Outcome], None] = lambda outcome: None,
     confirm: Callable[[dict[str, Any], dict[str, Any]], bool] | None = None, notice: Callable[[str], None] = lambda text: None,
 ) -> Built:
     """Process the trajectories that are new, changed, or not finished. One that fails doesn't stop the others.
@@ -47,6 +48,7 @@ def build(
         config: says which trajectories, which features, and where.
         features: takes the place of the function that the configuration names; with workers it has to be picklable.
         report: told where the work stands, at most ten times in a second.
+        finished: told what came of each trajectory.
         confirm: asked with the recorded and the present configuration if they differ: whether to keep what is done.
         notice: told, in a sentence each, of what was found broken or missing.
 
@@ -71,7 +73,8 @@ def build(
         _remember(config.cache_dir)
         items = (Item(name, reading.checksum(path), str(path)) for name, path in found.items())
         work = _Work(config, _prepared(config, features, is_needed=not found.keys() <= known))
-        progress = job.run(items, work, total=len(found) + len(gone), workers=config.workers, report=report, confirm=confirm)
+        total = len(found) + len(gone)
+        progress = job.run(items, work, total=total, workers=config.workers, report=report, finished=finished, confirm=confirm)
         failed = {name: line for name, (_, line) in sorted(job.record().failed.items())}
     return Built(progress, failed)
 

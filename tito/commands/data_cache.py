@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,19 +44,39 @@ def cache() -> None:
 @click.option("--cache-dir", "folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="The folder of the cache, in place of the configuration's.")
 @click.option("--workers", metavar="N", type=click.IntRange(min=0), help="Processes besides this one, in place of the configuration's.")
 @click.option("--force-rebuild", is_flag=True, help="Process everything again.")
-def build(file: Path, folder: Path | None, workers: int | None, force_rebuild: bool) -> int:
+@click.option("--log-json", "log_file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Add a JSON line to FILE for each thing that happens.")
+@click.option("--metrics", "metrics_file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Keep the numbers in FILE for OpenMetrics.")
+def build(
+    file: Path, folder: Path | None, workers: int | None, force_rebuild: bool, log_file: Path | None, metrics_file: Path | None
+) -> int:
     """Process the trajectories that are new or changed.
 
     Interrupted at any time, it goes on where it stopped when it is called again.
     """
+    from tinytorch.jobs.telemetry import JsonLog, Metrics
     from tinytorch.trajectories import build as build_cache
     from tinytorch.trajectories import read_config
 
     config = read_config(file)
     given: dict[str, Any] = {"cache_dir": folder, "workers": workers, "force_rebuild": force_rebuild or None}
     config = dataclasses.replace(config, **{name: value for name, value in given.items() if value is not None})
-    with _Watcher(config.cache_dir) as watcher:
-        built = build_cache(config, report=watcher.note, confirm=_is_confirmed, notice=render.notice)
+    with closing(JsonLog(log_file or Path(os.devnull))) as log, _Watcher(config.cache_dir) as watcher:
+        metrics = Metrics(metrics_file, config.dataset_name) if metrics_file else None
+
+        def report(progress: Progress) -> None:
+            watcher.report(progress)
+            log.report(progress)
+            if metrics:
+                metrics.report(progress)
+
+        def notice(text: str) -> None:
+            render.notice(text)
+            log.notice(text)
+
+        built = build_cache(config, report=report, finished=log.outcome, confirm=_is_confirmed, notice=notice)
+        log.ended(built.progress)
+        if metrics:
+            metrics.ended(built.progress)
     _say_failed(built.failed, list(built.failed), config.cache_dir)
     if built.progress.stopped:
         again = f"tito data cache build --config {_quoted(file)}" + (f" --cache-dir {_quoted(folder)}" if folder else "")
@@ -95,7 +117,7 @@ class _Watcher:
         if self.last and self.last.processed:
             render.say(_line(self.last))
 
-    def note(self, progress: Progress) -> None:
+    def report(self, progress: Progress) -> None:
         self.last = progress
         if self.said_at is None:
             self._begin(progress)
