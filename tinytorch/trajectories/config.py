@@ -10,12 +10,12 @@ from typing import Any
 from tinytorch import yaml_file
 from tinytorch.errors import ConfigError
 from tinytorch.trajectories.chunking import Limits
-from tinytorch.trajectories.features import DINO_REPOSITORY, DINO_TYPES, PATCH, Dino, Features, named
+from tinytorch.trajectories.features import DINO_PATCH, DINO_REPOSITORY, DINO_TYPES, Dino, Features, named
 from tinytorch.yaml_file import Value
 
-__all__ = ["FEATURE_DTYPES", "CacheConfig", "read_config"]
+__all__ = ["CacheConfig", "read_config"]
 
-FEATURE_DTYPES = ("float16", "float32")
+_FEATURE_DTYPES = ("float16", "float32")
 _LARGEST = 100_000  # bytes of a configuration
 _DISTANCES = tuple(field.name for field in dataclasses.fields(Limits))
 
@@ -47,10 +47,10 @@ class CacheConfig:
             object.__setattr__(self, "dataset_name", self.dataset.resolve().name)
         if self.dino_model_type not in DINO_TYPES:
             raise ConfigError(f"dino_model_type can't be {self.dino_model_type!r}. It is one of: {', '.join(DINO_TYPES)}")
-        if self.feature_dtype not in FEATURE_DTYPES:
-            raise ConfigError(f"feature_dtype can't be {self.feature_dtype!r}. It is one of: {', '.join(FEATURE_DTYPES)}")
-        if self.image_size < PATCH or self.image_size % PATCH:
-            raise ConfigError(f"image_size is {self.image_size}; a multiple of {PATCH} was expected, which DINOv2 needs")
+        if self.feature_dtype not in _FEATURE_DTYPES:
+            raise ConfigError(f"feature_dtype can't be {self.feature_dtype!r}. It is one of: {', '.join(_FEATURE_DTYPES)}")
+        if self.image_size < DINO_PATCH or self.image_size % DINO_PATCH:
+            raise ConfigError(f"image_size is {self.image_size}; a multiple of {DINO_PATCH} was expected, which DINOv2 needs")
         if self.frames_per_batch < 1:
             raise ConfigError(f"frames_per_batch is {self.frames_per_batch}; a number from 1 on was expected")
         if self.workers < 0:
@@ -120,5 +120,5 @@ def _value(name: str, value: Value, folder: Path) -> Any:
     if name == "dino_model_type":
         return value.word(tuple(DINO_TYPES))
     if name == "feature_dtype":
-        return value.word(FEATURE_DTYPES)
+        return value.word(_FEATURE_DTYPES)
     return value.text()

@@ -21,13 +21,13 @@ from tinytorch.retry import ExponentialBackoffPolicy
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["DINO_REPOSITORY", "DINO_TYPES", "PATCH", "Dino", "Features", "colour_means", "extract", "named"]
+__all__ = ["DINO_PATCH", "DINO_REPOSITORY", "DINO_TYPES", "Dino", "Features", "colour_means", "extract", "named"]
 
 Features = Callable[[np.ndarray], Any]
 
 DINO_REPOSITORY = "facebookresearch/dinov2"
 DINO_TYPES = {"small": "dinov2_vits14", "base": "dinov2_vitb14", "large": "dinov2_vitl14", "giant": "dinov2_vitg14"}
-PATCH = 14  # pixels of a side of what DINOv2 sees as one token
+DINO_PATCH = 14  # pixels of a side of what DINOv2 sees as one token
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels in [0, 1], red, green and blue
 _TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
 _GRID = 4  # cells of a side
@@ -134,7 +134,7 @@ class Dino:
         torch = _torch()
         pixels = torch.from_numpy(np.ascontiguousarray(frames.transpose(0, 3, 1, 2))).float() / 255.0
         scale = self.image_size / min(frames.shape[1:3])
-        size = [max(1, round(side * scale / PATCH)) * PATCH for side in frames.shape[1:3]]
+        size = [max(1, round(side * scale / DINO_PATCH)) * DINO_PATCH for side in frames.shape[1:3]]
         scaled = torch.nn.functional.interpolate(pixels, size=size, mode="bicubic", align_corners=False, antialias=True)
         mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (_MEAN, _STD))
         return (scaled.clamp(0.0, 1.0) - mean) / std
