@@ -265,8 +265,8 @@ def test_a_folder_that_is_no_cache_is_refused_and_stays_as_it_is(here: Path, tit
 
 def test_list_names_the_caches_with_what_they_hold(built: Path, tito: Tito):
     lines = tito("data", "cache", "list").out.splitlines()
-    assert lines[0].split() == ["cache", "dataset", "completed", "failed", "chunks", "last", "update"]
-    assert lines[1].startswith(f"{built}  trajectories  1          1       2 ")
+    assert lines[0].split() == ["dataset", "completed", "failed", "chunks", "last", "update", "cache"]
+    assert lines[1].startswith("trajectories  1          1       2 ") and lines[1].endswith(f"  {built}")
     (cache,) = json.loads(tito("data", "cache", "list", "--json", "--root", "config").out)["caches"]
     assert (cache["folder"], cache["completed"], cache["failed"], cache["chunks"]) == (str(built), 1, 1, 2)
 

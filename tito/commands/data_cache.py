@@ -78,6 +78,8 @@ def build(
         if metrics:
             metrics.ended(built.progress)
     _say_failed(built.failed, list(built.failed), config.cache_dir)
+    if built.failed and config.enable_progress_tracking:
+        render.say(f"To try them again: tito data cache reset-failed --cache-dir {_quoted(config.cache_dir)}")
     if built.progress.stopped:
         again = f"tito data cache build --config {_quoted(file)}" + (f" --cache-dir {_quoted(folder)}" if folder else "")
         render.say(f"\nStopped by {built.progress.stopped}; what is finished is recorded. To go on: {again}", bold=True)
@@ -122,7 +124,7 @@ class _Watcher:
         if self.said_at is None:
             self._begin(progress)
         elif self.bar and self.task is not None:
-            self.bar.update(self.task, completed=progress.done, line=_line(progress), remaining=_remaining(progress))
+            self.bar.update(self.task, completed=progress.done, description=_bar_text(progress))
         elif time.monotonic() - self.said_at >= _EVERY:
             render.say(_line(progress))
             self.said_at = time.monotonic()
@@ -140,8 +142,8 @@ class _Watcher:
             from rich.progress import BarColumn, TextColumn
             from rich.progress import Progress as Bar
 
-            self.bar = Bar(BarColumn(20), TextColumn("{task.fields[line]}{task.fields[remaining]}", markup=False), console=render.console(), transient=True)
-            self.task = self.bar.add_task("", total=total, completed=progress.done, line=_line(progress), remaining="")
+            self.bar = Bar(BarColumn(None), TextColumn("{task.description}", markup=False), console=render.console(), transient=True, expand=True)
+            self.task = self.bar.add_task(_bar_text(progress), total=total, completed=progress.done)
             self.bar.start()
 
 
@@ -151,11 +153,13 @@ def _line(progress: Progress) -> str:
     return f"Progress: {progress.done}/{total} trajectories ({share:.1f}%), {progress.units} chunks, {progress.seconds / 3600:.1f}h elapsed"
 
 
-def _remaining(progress: Progress) -> str:
+def _bar_text(progress: Progress) -> str:
+    """The line as it stands beside a bar, with the time that is left."""
+    text = _line(progress).removeprefix("Progress: ")
     if progress.remaining is None:
-        return ""
+        return text
     minutes, seconds = divmod(round(progress.remaining), 60)
-    return f", {minutes // 60}:{minutes % 60:02}:{seconds:02} remaining"
+    return f"{text}, {minutes // 60}:{minutes % 60:02}:{seconds:02} left"
 
 
 def _say_failed(errors: Mapping[str, str], names: list[str], folder: Path) -> None:
@@ -248,10 +252,10 @@ def list_caches(root: Path, as_json: bool) -> None:
         render.say(f"There is no cache below {root}, and none was built before. Build one: tito data cache build --config FILE")
     else:
         rows = [
-            (str(folder), record.dataset_name, str(len(record.done)), str(len(record.failed)), str(record.units), time.ctime(record.view()["last_update"]))
+            (record.dataset_name, str(len(record.done)), str(len(record.failed)), str(record.units), time.ctime(record.view()["last_update"]), str(folder))
             for folder, record in found.items()
         ]  # fmt: skip
-        render.table(("cache", "dataset", "completed", "failed", "chunks", "last update"), rows)
+        render.table(("dataset", "completed", "failed", "chunks", "last update", "cache"), rows)
 
 
 # --- reset --------------------------------------------------------------------------------------------------------

@@ -1,9 +1,13 @@
 """The configuration file: what it says, and what is said of a wrong one."""
 from __future__ import annotations
 
+from dataclasses import fields
+from pathlib import Path
+
 import pytest
 
 from tests.unit.tinytorch.trajectories.recordings import COLOURS, config
+from tinytorch import yaml_file
 from tinytorch.errors import ConfigError
 from tinytorch.trajectories.chunking import Limits
 from tinytorch.trajectories.config import CacheConfig, read_config
@@ -101,3 +105,16 @@ def test_the_features_are_made_from_it(tmp_path):
     assert config(tmp_path).make_features() is colour_means
     dino = config(tmp_path, features="", dino_model_type="base", image_size=28).make_features()
     assert isinstance(dino, Dino) and (dino.model_type, dino.image_size) == ("base", 28)
+
+
+def test_the_example_of_the_docs_has_every_key_with_its_default(tmp_path):
+    docs = Path(__file__).parents[4] / "docs"
+    text = (docs / "examples" / "dino_cache.yaml").read_text("utf-8")
+    assert text in (docs / "cache.md").read_text("utf-8")
+    path = tmp_path / "config" / "data" / "dino_cache.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(text, "utf-8")
+    assert read_config(path) == config(tmp_path, dataset_name="example_dataset")
+    assert {key.text() for key, _ in yaml_file.read(text, "", "").table()} == {
+        *(field.name for field in fields(CacheConfig)), *(field.name for field in fields(Limits))
+    } - {"limits"}  # fmt: skip
