@@ -180,7 +180,7 @@ def _say_failed(errors: Mapping[str, str], names: list[str], folder: Path) -> No
 
 @cache.command(example="tito data cache show --cache-dir cache\ntito data cache show --cache-dir cache --errors traj_003")
 @cache_dir_option
-@click.option("--errors", "name", metavar="ID", help="The whole error of one failed trajectory.")
+@click.option("--errors", "name", metavar="TRAJECTORY", help="The whole error of one failed trajectory.")
 @json_option
 def show(folder: Path, name: str | None, as_json: bool) -> int:
     """Show where the work in a cache stands."""
