@@ -20,7 +20,7 @@ from pytest_tinytorch.workspace.convert import to_notebook
 from pytest_tinytorch.workspace.create import create
 from pytest_tinytorch.workspace.export import write_export
 from pytest_tinytorch.workspace.layout import Workspace
-from tests.benchmarks import framework
+from tests.benchmarks import engine, framework
 from tests.benchmarks.pairs import Command, Ratio, compare, in_turn
 from tests.benchmarks.watcher import Watcher
 from tinytorch.measure import duration, memory
@@ -125,6 +125,9 @@ ROWS = (
         "PyTorch's best `DataLoader`: batched `__getitems__`, no workers", lambda folder, pairs: framework.run("loader-torch", pairs)),
     Row("the same epoch", 2.5, "the floor: cast and scaled in order, into one buffer",
         lambda folder, pairs: framework.run("loader-floor", pairs)),
+    Row("`tinytorch.jobs`, an item of 1,000,000, with the journal on the disk", 1.0, "25 us", lambda folder, pairs: engine.cost_of_an_item()),
+    Row("the last 100,000 of them", 1.1, "the first 100,000", lambda folder, pairs: engine.growth()),
+    Row("`tinytorch.jobs`, going on with 1,000,000 items that are done", 1.0, "2 s", lambda folder, pairs: engine.resume()),
 )
 
 
@@ -155,6 +158,7 @@ def table(figures: dict) -> str:
         "The rows from the MLP on run the course's reference solutions, on one thread, float32, in five processes: the ratio is",
         "that of the middle one, and the range that of all five, since PyTorch's speed differs from process to process. Memory",
         "is the most that one call has in use at a time, beyond what stays between calls.", "",
+        "The rows of `tinytorch.jobs` are of three runs. Their items are processed by doing nothing.", "",
     ])
 
 

@@ -114,6 +114,13 @@ def test_two_items_with_one_id_are_refused(job):
     assert job.record().done.keys() == set(ids(0, 1))  # what was finished is recorded
 
 
+@pytest.mark.parametrize("checksum", ["0" * 16, chores.items(1)[0].checksum])
+def test_two_items_with_one_id_are_refused_too_if_the_first_is_done(job, checksum):
+    job.run(chores.items(2), chores.number)
+    with pytest.raises(DataError, match="two items have the id 'item_0000000'"):
+        job.run([*chores.items(2), chores.items(1)[0]._replace(checksum=checksum)], chores.number)
+
+
 def test_an_item_that_has_gone_is_neither_done_nor_missing(job):
     job.run(chores.items(5), chores.number)
     progress = job.run(chores.items(3), chores.number)

@@ -253,13 +253,16 @@ class _Run:
 
     def todo(self) -> Iterator[Item]:
         """The items that are to be processed, until the run is asked to stop."""
-        seen: set[str] = set()
-        done, failed = self.record.done, self.record.failed
+        left = self.record.done.copy()  # done items that were not seen yet: one search for each item of a million
+        seen: set[str] = set()  # the others
         for item in self.items:
-            if item.id in seen:
+            checksum = left.pop(item.id, None)
+            if checksum == item.checksum:
+                continue
+            if item.id in seen or (checksum is None and item.id in self.record.done):
                 raise DataError(f"{self.job.folder}: two items have the id {item.id!r}; give each one of its own")
             seen.add(item.id)
-            if done.get(item.id) == item.checksum or (failed and _has_failed(self.record, item)):
+            if _has_failed(self.record, item):
                 continue
             if self.stop:
                 return
