@@ -38,6 +38,7 @@ def test_pages_have_commands():
         "milestones.md",
         "pytest.md",
         "commands.md",
+        "cache.md",
         "troubleshooting.md",
         "authors.md",
         "instructors.md",

@@ -145,7 +145,7 @@ class Dino:
         where = "" if local else " Or put a copy of the repository and its weights on this machine, and set dino_repository to its folder"
         try:
             return torch.hub.load(
-                self.repository, DINO_TYPES[self.model_type], source="local" if local else "github",
+                self.repository, DINO_TYPES[self.model_type], source="local" if local else "github", verbose=False,
                 **({} if local else {"trust_repo": True, "skip_validation": True}),
             )  # fmt: skip
         except urllib.error.HTTPError as error:

@@ -108,7 +108,7 @@ def find(dataset: Path) -> dict[str, Path]:
 
 
 def checksum(path: Path) -> str:
-    """The first 16 hexadecimal digits of the SHA-256 over the names and bytes of a trajectory's files.
+    """The first 16 hexadecimal digits of the SHA-256 over a trajectory's bytes: of the file, or of a folder's files with their names.
 
     What can't be read counts as its error: whoever works on the trajectory will meet it again.
     """
@@ -116,9 +116,9 @@ def checksum(path: Path) -> str:
     for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
         if file.is_dir():
             continue
-        name = "" if file == path else file.relative_to(path).as_posix()  # a file that is renamed stays what it is
         try:
-            digest.update(f"{name}\0{file.stat().st_size}\0".encode("utf-8", "surrogateescape"))
+            if file != path:
+                digest.update(f"{file.relative_to(path).as_posix()}\0{file.stat().st_size}\0".encode("utf-8", "surrogateescape"))
             with file.open("rb") as stream:
                 while block := stream.read(_BLOCK):
                     digest.update(block)

@@ -102,6 +102,7 @@ def test_a_trajectory_that_became_corrupt_leaves_nothing_stale(tmp_path):
     assert {chunk.trajectory for chunk in open_cache(tmp_path / "cache")} == {"b"}
 
 
+@not_on_windows
 @pytest.mark.parametrize("what", ["unreadable", "dangling"])
 def test_a_trajectory_that_cant_be_read_fails_alone(tmp_path, what):
     record_some(tmp_path, "a", "b")

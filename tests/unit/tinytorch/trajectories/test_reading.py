@@ -1,6 +1,7 @@
 """Trajectories of every form, whole and broken."""
 from __future__ import annotations
 
+import hashlib
 import io
 import tracemalloc
 import zipfile
@@ -89,6 +90,11 @@ def test_the_checksum_follows_bytes_and_names(tmp_path):
     assert before == checksum(path.rename(tmp_path / "other")) and len(before) == 16
     (tmp_path / "other" / "frames" / "000000.png").rename(tmp_path / "other" / "frames" / "000001.png")
     assert checksum(tmp_path / "other") != before
+
+
+def test_the_checksum_of_a_file_is_that_of_its_bytes(tmp_path):
+    path = record(tmp_path, "t")
+    assert checksum(path) == hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
 def test_memory_is_that_of_one_batch(tmp_path):
