@@ -164,7 +164,7 @@ def test_a_build_can_be_followed_by_other_programs(here: Path, tito: Tito):
 
 @pytest.mark.parametrize(
     ("line", "says"),
-    [("dino_model_typ: small", "yaml:4: there is no key 'dino_model_typ'"), ("features: no_such:f", "yaml:4: 'features' stands here a second time")],
+    [("dino_model_typ: small", "yaml:4: there is no key 'dino_model_typ'"), ("workers: -1", "yaml:4: workers must be a whole number")],
 )
 def test_a_wrong_configuration_changes_nothing(here: Path, tito: Tito, line: str, says: str):
     record_some(here, "a")
@@ -172,6 +172,14 @@ def test_a_wrong_configuration_changes_nothing(here: Path, tito: Tito, line: str
         file.write(f"{line}\n")
     answer = tito(*BUILD)
     assert (answer.status, answer.out) == (1, "") and says in answer.err
+    assert not (here / "cache").exists()
+
+
+def test_a_function_that_isnt_there_changes_nothing(here: Path, tito: Tito):
+    record_some(here, "a")
+    configure(here, features="no_such_module:f")
+    answer = tito(*BUILD)
+    assert (answer.status, answer.out) == (1, "") and "No module named 'no_such_module'" in answer.err
     assert not (here / "cache").exists()
 
 

@@ -57,22 +57,18 @@ def build(
     """
     found = reading.find(config.dataset)
     reading.check_packages(found.values())
+    made = features or config.make_features()
     _check_room(config.cache_dir)
-    with ExitStack() as stack:
-        if config.enable_progress_tracking:
-            if config.force_rebuild:
-                reset(config.cache_dir, chunks=True)
-            folder = config.cache_dir
-        else:
-            folder = stack.enter_context(_without_state(config.cache_dir))
+    known = _known(config, notice)
+    if isinstance(made, Dino) and not found.keys() <= known:
+        _ = made.model  # a network that can't be loaded would fail every trajectory
+    work = _Work(config, features if config.workers else made)
+    if gone := sorted(known - found.keys()):
+        notice(f"{_counted(gone)} of this cache {'is' if len(gone) == 1 else 'are'} no longer in {config.dataset}: {_some(gone)}. What they have in the cache stays; to begin anew: --force-rebuild")
+    _remember(config.cache_dir)
+    with _state(config) as folder:
         job = Job(folder, dataset_name=config.dataset_name, config=config.processing, notice=notice)
-        known = _known(job, config, notice)
-        gone = sorted(known - found.keys())
-        if gone:
-            notice(f"{_counted(gone)} of this cache {'is' if len(gone) == 1 else 'are'} no longer in {config.dataset}: {_some(gone)}. What they have in the cache stays; to begin anew: --force-rebuild")
-        _remember(config.cache_dir)
         items = (Item(name, reading.checksum(path), str(path)) for name, path in found.items())
-        work = _Work(config, _prepared(config, features, is_needed=not found.keys() <= known))
         total = len(found) + len(gone)
         progress = job.run(items, work, total=total, workers=config.workers, report=report, finished=finished, confirm=confirm)
         failed = {name: line for name, (_, line) in sorted(job.record().failed.items())}
@@ -165,26 +161,39 @@ def _check_room(folder: Path) -> None:
 
 
 @contextmanager
-def _without_state(folder: Path) -> Iterator[Path]:
-    """A folder for a job's record that nobody keeps, while the cache is emptied and held."""
-    try:
-        with files.lock(folder / LOCK, timeout=0, again=False), tempfile.TemporaryDirectory() as elsewhere:
-            for name in (JOURNAL, VIEW):
-                (folder / name).unlink(missing_ok=True)
-            cache.remove_chunks(folder)
-            yield Path(elsewhere)
-    except TimeoutError as error:
-        raise DataError(f"{folder}: another run is at work here; wait until it has ended, or end it") from error
+def _state(config: CacheConfig) -> Iterator[Path]:
+    """The folder of the job's record; with a build that starts over, the cache is emptied first.
+
+    Without progress tracking it is a folder that nobody keeps, and the cache is held meanwhile.
+    """
+    folder = config.cache_dir
+    if config.enable_progress_tracking:
+        if config.force_rebuild:
+            reset(folder, chunks=True)
+        yield folder
+        return
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(files.lock(folder / LOCK, timeout=0, again=False))
+        except TimeoutError as error:
+            raise DataError(f"{folder}: another run is at work here; wait until it has ended, or end it") from error
+        for name in (JOURNAL, VIEW):
+            (folder / name).unlink(missing_ok=True)
+        cache.remove_chunks(folder)
+        yield Path(stack.enter_context(tempfile.TemporaryDirectory()))
 
 
-def _known(job: Job, config: CacheConfig, notice: Callable[[str], None]) -> set[str]:
-    """The trajectories that are done or have failed; those whose chunks are recorded and not there are done again."""
-    if not any((job.folder / name).exists() for name in (JOURNAL, VIEW)):
+def _known(config: CacheConfig, notice: Callable[[str], None]) -> set[str]:
+    """The trajectories that are done or have failed, and stay so.
+
+    Those whose chunks are recorded and not there are queued again.
+    """
+    starts_over = config.force_rebuild or not config.enable_progress_tracking
+    if starts_over or not any((config.cache_dir / name).exists() for name in (JOURNAL, VIEW)):
         return set()
-    record = recorded(job.folder)
-    lost = sorted(name for name in record.done if not cache.is_cached(config.cache_dir, name))
-    if lost:
-        job.queue(lost)
+    record = recorded(config.cache_dir)
+    if lost := sorted(name for name in record.done if not cache.is_cached(config.cache_dir, name)):
+        Job(config.cache_dir, notice=notice).queue(lost)
         notice(f"{_counted(lost)} {'is' if len(lost) == 1 else 'are'} recorded as completed without chunks in the cache, and processed again: {_some(lost)}")
     return {*record.done, *record.failed} - set(lost)
 
@@ -197,23 +206,12 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
 
 
-def _prepared(config: CacheConfig, features: Features | None, *, is_needed: bool) -> Features | None:
-    """The function for this process; None for workers, each of which makes its own.
-
-    A network that can't be loaded would fail every trajectory, so it is loaded before the first.
-    """
-    made = features or config.make_features()
-    if is_needed and isinstance(made, Dino):
-        _ = made.model
-    return features if config.workers else made
-
-
 @dataclass(frozen=True)
 class _Work:
     """Puts one trajectory into the cache."""
 
     config: CacheConfig
-    features: Features | None
+    features: Features | None  # None: each process makes the configuration's
 
     def __call__(self, item: Item) -> int:
         features = self.features or _features_here(self.config)

@@ -182,6 +182,20 @@ def test_force_rebuild_leaves_nothing_of_before(tmp_path):
     assert {name.split("/")[1] for name in contents(tmp_path / "cache")} == {"b"}
 
 
+@pytest.mark.parametrize("way", [{"force_rebuild": True}, {"enable_progress_tracking": False}], ids=["force", "no tracking"])
+@pytest.mark.parametrize(
+    "wrong", [{"features": "no_such_module:f"}, {"features": "", "dino_model_type": "large", "dino_repository": "."}], ids=["function", "network"]
+)
+def test_features_that_cant_be_had_cost_no_cache(tmp_path, monkeypatch, way, wrong):
+    monkeypatch.chdir(tmp_path)  # a folder without a hubconf.py
+    record_some(tmp_path, "a")
+    build(config(tmp_path))
+    before = contents(tmp_path / "cache")
+    with pytest.raises((ConfigError, DataError), match="no_such_module|PyTorch Hub could not load"):
+        build(config(tmp_path, **wrong, **way))
+    assert contents(tmp_path / "cache") == before and list(recorded(tmp_path / "cache").done) == ["a"]
+
+
 def test_without_progress_tracking_no_state_is_written_and_all_is_done_each_time(tmp_path):
     record_some(tmp_path, "a")
     build(config(tmp_path))
@@ -282,7 +296,7 @@ def test_a_cache_that_may_not_be_written_is_told_before_the_work(tmp_path):
     become = ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-all"] if os.geteuid() == 0 else []
     record_some(tmp_path, "a")
     (tmp_path / "cache").mkdir(mode=0o555)
-    done = child(tmp_path, features="no_such_module:f", before=become)
+    done = child(tmp_path, before=become)
     assert done.returncode == 1 and "this cache can't be written to (Permission denied)" in done.stderr
     assert list((tmp_path / "cache").iterdir()) == []
 
