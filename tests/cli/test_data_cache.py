@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import distributed
 import pytest
 
 from tests.cli.conftest import Tito
@@ -324,3 +325,38 @@ def test_a_killed_build_goes_on(here: Path, tito: Tito):
     (here / "dying.py").write_text("from tinytorch.trajectories.features import colour_means as features\n", "utf-8")
     done = subprocess.run([sys.executable, "-m", "tito", *BUILD], env=environment(here), capture_output=True, encoding="utf-8", check=False)
     assert done.stdout.startswith("Loaded existing progress: 1 trajectories completed\nResuming processing: 1/2") and done.returncode == 0
+
+
+# --- on a cluster -------------------------------------------------------------------------------------------------
+
+
+def test_a_cluster_does_the_work(tito: Tito, here):
+    record_some(here, "traj_001", "traj_002")
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0", silence_logs=50) as cluster:
+        built = tito(*BUILD, "--engine", "dask", "--scheduler", cluster.scheduler_address)
+    assert (built.status, built.err) == (0, "")
+    assert "Progress: 2/2 trajectories (100.0%)" in built.out
+    assert len(list((here / "cache" / "chunks").glob("traj_*"))) == 2
+
+
+def test_a_cluster_that_does_not_answer_is_an_error_and_nothing_is_recorded(tito: Tito, here, monkeypatch):
+    monkeypatch.setattr("tinytorch.jobs.workers._ANSWER", 0.2)
+    record_some(here, "traj_001")
+    built = tito(*BUILD, "--engine", "dask", "--scheduler", "tcp://127.0.0.1:1")
+    assert built.status == 1
+    assert "no Dask scheduler answers at tcp://127.0.0.1:1" in built.err
+    assert not (here / "cache").exists()
+
+
+@pytest.mark.parametrize("options", [("--engine", "dask"), ("--scheduler", "tcp://127.0.0.1:1")])
+def test_engine_and_scheduler_go_together(tito: Tito, here, options):
+    built = tito(*BUILD, *options)
+    assert built.status == 2
+    assert "--engine dask and --scheduler ADDRESS go together" in built.err
+
+
+def test_what_is_no_address_is_told(tito: Tito, here):
+    record_some(here, "traj_001")
+    built = tito(*BUILD, "--engine", "dask", "--scheduler", "nonsense://x")
+    assert built.status == 1
+    assert "nonsense://x is no address of a scheduler" in built.err

@@ -8,5 +8,6 @@ from __future__ import annotations
 from tinytorch.jobs.job import Item, Job, Outcome, Progress, differences
 from tinytorch.jobs.record import Record
 from tinytorch.jobs.stopping import asked_to_stop
+from tinytorch.jobs.workers import connect
 
-__all__ = ["Item", "Job", "Outcome", "Progress", "Record", "asked_to_stop", "differences"]
+__all__ = ["Item", "Job", "Outcome", "Progress", "Record", "asked_to_stop", "connect", "differences"]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _IN_HAND = 2  # items for each worker: the one it is at, and the next
+_ANSWER = 10.0  # seconds
 _REST = 1.0  # seconds between two looks at the size of a cluster
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
@@ -288,6 +289,23 @@ _DEATH = {
     "type": "WorkerDied", "traceback": "",
     "message": "the worker process ended at it: killed, out of memory, or a crash in native code",
 }  # fmt: skip
+
+
+def connect(scheduler: str) -> distributed.Client:
+    """A client of the Dask cluster whose scheduler has that address, such as tcp://127.0.0.1:8786.
+
+    Raises: ConfigError if Dask isn't installed or that is no address; DataError if no scheduler answers.
+    """
+    try:
+        import distributed
+    except ImportError as error:
+        raise ConfigError("a cluster needs Dask: pip install 'tinytorch[cluster]'") from error
+    try:
+        return distributed.Client(scheduler, timeout=_ANSWER, set_as_default=False)  # type: ignore[no-untyped-call]
+    except ValueError as error:
+        raise ConfigError(f"{scheduler} is no address of a scheduler: {error}. It looks like tcp://host:8786") from error
+    except OSError as error:
+        raise DataError(f"no Dask scheduler answers at {scheduler}: {error}. Is it running, and is this its address?", retryable=True) from error
 
 
 def place(workers: int, client: distributed.Client | None) -> Place:

@@ -1,6 +1,7 @@
 """Building a cache: one item of a resumable job for each trajectory."""
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import os
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tinytorch import files
 from tinytorch.errors import DataError
@@ -20,6 +21,9 @@ from tinytorch.jobs.record import problem_with_view
 from tinytorch.trajectories import cache, reading
 from tinytorch.trajectories.config import CacheConfig
 from tinytorch.trajectories.features import Dino, Features
+
+if TYPE_CHECKING:
+    import distributed
 
 __all__ = ["Built", "build", "known_caches", "recorded", "reset"]
 
@@ -38,7 +42,7 @@ class Built:
 
 
 def build(
-    config: CacheConfig, *, features: Features | None = None,
+    config: CacheConfig, *, features: Features | None = None, client: distributed.Client | None = None,
     report: Callable[[Progress], None] = lambda progress: None, finished: Callable[[Outcome], None] = lambda outcome: None,
     confirm: Callable[[dict[str, Any], dict[str, Any]], bool] | None = None, notice: Callable[[str], None] = lambda text: None,
 ) -> Built:
@@ -47,6 +51,7 @@ def build(
     Args:
         config: says which trajectories, which features, and where.
         features: takes the place of the function that the configuration names; with workers it has to be picklable.
+        client: of a Dask cluster, whose workers then do the work; they see the same folders.
         report: told where the work stands, at most ten times in a second.
         finished: told what came of each trajectory.
         confirm: asked with the recorded and the present configuration if they differ: whether to keep what is done.
@@ -55,6 +60,8 @@ def build(
     Raises: ConfigError for a configuration that has changed and isn't confirmed, and for missing packages; DataError if
         there is no dataset, no room, no right to write, or another build at work in the folder.
     """
+    if client is not None:  # whose workers have another working directory
+        config = dataclasses.replace(config, dataset=config.dataset.absolute(), cache_dir=config.cache_dir.absolute())
     found = reading.find(config.dataset)
     reading.check_packages(found.values())
     made = features or config.make_features()
@@ -62,7 +69,8 @@ def build(
     known = _known(config, notice)
     if isinstance(made, Dino) and not found.keys() <= known:
         _ = made.model  # a network that can't be loaded would fail every trajectory
-    work = _Work(config, features if config.workers else made)
+    is_here = client is None and not config.workers
+    work = _Work(config, made if is_here else features)
     if gone := sorted(known - found.keys()):
         notice(f"{_counted(gone)} of this cache {'is' if len(gone) == 1 else 'are'} no longer in {config.dataset}: {_some(gone)}. What they have in the cache stays; to begin anew: --force-rebuild")
     _remember(config.cache_dir)
@@ -70,7 +78,7 @@ def build(
         job = Job(folder, dataset_name=config.dataset_name, config=config.processing, notice=notice)
         items = (Item(name, reading.checksum(path), str(path)) for name, path in found.items())
         total = len(found) + len(gone)
-        progress = job.run(items, work, total=total, workers=config.workers, report=report, finished=finished, confirm=confirm)
+        progress = job.run(items, work, total=total, workers=config.workers, client=client, report=report, finished=finished, confirm=confirm)
         failed = {name: line for name, (_, line) in sorted(job.record().failed.items())}
     return Built(progress, failed)
 

@@ -5,7 +5,7 @@ import dataclasses
 import os
 import time
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,24 +43,33 @@ def cache() -> None:
 @click.option("--config", "file", metavar="FILE", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The configuration, a dino_cache.yaml.")
 @click.option("--cache-dir", "folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path), help="The folder of the cache, in place of the configuration's.")
 @click.option("--workers", metavar="N", type=click.IntRange(min=0), help="Processes besides this one, in place of the configuration's.")
+@click.option("--engine", type=click.Choice(["local", "dask"]), default="local", help="Where the work is done: on this machine, or on a Dask cluster.")
+@click.option("--scheduler", metavar="ADDRESS", help="Of the Dask cluster: tcp://host:8786.")
 @click.option("--force-rebuild", is_flag=True, help="Process everything again.")
 @click.option("--log-json", "log_file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Add a JSON line to FILE for each thing that happens.")
 @click.option("--metrics", "metrics_file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path), help="Keep the numbers in FILE for OpenMetrics.")
 def build(
-    file: Path, folder: Path | None, workers: int | None, force_rebuild: bool, log_file: Path | None, metrics_file: Path | None
+    file: Path, folder: Path | None, workers: int | None, engine: str, scheduler: str | None, force_rebuild: bool,
+    log_file: Path | None, metrics_file: Path | None,
 ) -> int:
     """Process the trajectories that are new or changed.
 
     Interrupted at any time, it goes on where it stopped when it is called again.
     """
+    from tinytorch.jobs import connect
     from tinytorch.jobs.telemetry import JsonLog, Metrics
     from tinytorch.trajectories import build as build_cache
     from tinytorch.trajectories import read_config
 
+    if (engine == "dask") != (scheduler is not None):
+        raise click.UsageError("--engine dask and --scheduler ADDRESS go together.")
     config = read_config(file)
     given: dict[str, Any] = {"cache_dir": folder, "workers": workers, "force_rebuild": force_rebuild or None}
     config = dataclasses.replace(config, **{name: value for name, value in given.items() if value is not None})
-    with closing(JsonLog(log_file or Path(os.devnull))) as log, _Watcher(config.cache_dir) as watcher:
+    with ExitStack() as stack:
+        client = stack.enter_context(connect(scheduler)) if scheduler else None
+        log = stack.enter_context(closing(JsonLog(log_file or Path(os.devnull))))
+        watcher = stack.enter_context(_Watcher(config.cache_dir))
         metrics = Metrics(metrics_file, config.dataset_name) if metrics_file else None
 
         def report(progress: Progress) -> None:
@@ -73,7 +82,7 @@ def build(
             render.notice(text)
             log.notice(text)
 
-        built = build_cache(config, report=report, finished=log.outcome, confirm=_is_confirmed, notice=notice)
+        built = build_cache(config, client=client, report=report, finished=log.outcome, confirm=_is_confirmed, notice=notice)
         log.ended(built.progress)
         if metrics:
             metrics.ended(built.progress)
