@@ -1,0 +1,19 @@
+"""`tito data ...`: the group; its commands are in files of their own."""
+from __future__ import annotations
+
+import click
+
+from tito.group import Group
+
+_DATASETS = "tito.commands.datasets"
+
+
+@click.group(
+    cls=Group,
+    lazy={
+        "list": f"{_DATASETS}:list_datasets", "download": _DATASETS, "show": _DATASETS, "verify": _DATASETS, "path": f"{_DATASETS}:print_path", "clean": _DATASETS,
+    },
+    example="tito data list\ntito data download mnist",
+)  # fmt: skip
+def data() -> None:
+    """Get datasets, look at them, and keep them whole."""

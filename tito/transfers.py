@@ -1,0 +1,70 @@
+"""How a download looks while it runs: bars on a terminal, a line for each change in a pipe."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from tito import render
+
+if TYPE_CHECKING:
+    from tinytorch.datasets.fetch import Progress
+
+Report = Callable[["Progress"], None]
+_SAID = 4  # lines about a file's bytes, where there are no bars
+
+
+@contextmanager
+def shown(*, quiet: bool = False) -> Iterator[Report]:
+    """What is to be told of progress."""
+    if quiet:
+        yield lambda progress: None
+    elif render.is_colourful():
+        with _bars() as report:
+            yield report
+    else:
+        yield _Lines().tell
+
+
+class _Lines:
+    """Says of each file where it comes from, every quarter, and what goes wrong."""
+
+    def __init__(self) -> None:
+        self.said: dict[str, tuple[str, str, int]] = {}
+
+    def tell(self, now: Progress) -> None:
+        quarter = now.arrived * _SAID // now.size if now.size else 0
+        text = now.text.partition("; again in")[0] if now.state == "retrying" else now.text
+        state, before, done = self.said.get(now.file, ("", "", 0))
+        if (now.state, text) == (state, before) and (now.state != "receiving" or quarter <= done):
+            return
+        begins = now.state == "receiving" and (state, before) != (now.state, text)
+        self.said[now.file] = (now.state, text, quarter)
+        if now.state != "receiving" or begins or quarter < _SAID:
+            render.say(f"{now.file}: {_sentence(now, begins=begins)}")
+
+
+def _sentence(now: Progress, *, begins: bool) -> str:
+    if now.state == "receiving":
+        at = f"{render.size(now.arrived)}{f' of {render.size(now.size)}' if now.size else ''}"
+        return f"{at}, from {now.text}" if begins else at
+    return {"present": "is here", "done": "complete, checksum right"}.get(now.state) or now.text
+
+
+@contextmanager
+def _bars() -> Iterator[Report]:
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+    with Progress(*columns, console=render.console()) as bars:
+        tasks = {}
+
+        def tell(now) -> None:  # type: ignore[no-untyped-def]
+            if now.file not in tasks:
+                tasks[now.file] = bars.add_task(now.file.rpartition("/")[2], total=now.size, note="")
+            notes = {"waiting": "waiting for another process", "done": "done", "present": "is here"}
+            if now.state in ("retrying", "refused"):
+                bars.console.print(f"{now.file}: {now.text}", style="yellow", markup=False, highlight=False)
+            bars.update(tasks[now.file], completed=now.arrived, total=now.size or (now.arrived if now.state == "done" else None), note=notes.get(now.state, ""))
+
+        yield tell
