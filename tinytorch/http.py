@@ -97,4 +97,6 @@ def _reason(error: Exception) -> str:
     causes: list[BaseException] = [error]
     while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and cause not in causes:
         causes.append(cause)
+    if type(causes[-1]).__name__ == "IncompleteRead":  # http.client's or urllib3's, whose texts are no sentences
+        return "the connection ended before the answer did"
     return getattr(causes[-1], "strerror", None) or str(causes[-1]) or type(causes[-1]).__name__

@@ -44,10 +44,10 @@ def _show_row(images: np.ndarray) -> None:
     console = render.console()
     for y in range(upper.shape[1]):
         line = Text()
-        for top, bottom in zip(upper[:, y].tolist(), lower[:, y].tolist(), strict=True):
+        for number, (top, bottom) in enumerate(zip(upper[:, y].tolist(), lower[:, y].tolist(), strict=True)):
+            line.append("  " if number else "")
             for above, below in zip(top, bottom, strict=True):
                 line.append(_HALF, style=f"rgb({above[0]},{above[1]},{above[2]}) on rgb({below[0]},{below[1]},{below[2]})")
-            line.append("  ")
         console.print(line, no_wrap=True, crop=True)
 
 

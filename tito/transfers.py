@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from tito import render
 
 if TYPE_CHECKING:
+    from rich.progress import TaskID
+
     from tinytorch.datasets.fetch import Progress
 
 Report = Callable[["Progress"], None]
@@ -45,26 +47,32 @@ class _Lines:
 
 
 def _sentence(now: Progress, *, begins: bool) -> str:
-    if now.state == "receiving":
-        at = f"{render.size(now.arrived)}{f' of {render.size(now.size)}' if now.size else ''}"
-        return f"{at}, from {now.text}" if begins else at
-    return {"present": "is here", "done": "complete, checksum right"}.get(now.state) or now.text
+    if now.state != "receiving":
+        return {"present": "is here", "done": "complete, checksum right"}.get(now.state) or now.text
+    whole = render.size(now.size) if now.size else "size unknown"
+    if begins and not now.arrived:
+        return f"{whole}, from {now.text}"
+    at = f"{render.size(now.arrived)} of {whole}"
+    return f"goes on after {at}, from {now.text}" if begins else at
 
 
 @contextmanager
 def _bars() -> Iterator[Report]:
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bars
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
-    with Progress(*columns, console=render.console()) as bars:
-        tasks = {}
+    columns = ("{task.description}", BarColumn(), TextColumn("{task.fields[bytes]}"), TransferSpeedColumn(), TimeRemainingColumn(), "{task.fields[note]}")
+    with Bars(*columns, console=render.console()) as bars:
+        tasks: dict[str, TaskID] = {}
 
-        def tell(now) -> None:  # type: ignore[no-untyped-def]
-            if now.file not in tasks:
-                tasks[now.file] = bars.add_task(now.file.rpartition("/")[2], total=now.size, note="")
-            notes = {"waiting": "waiting for another process", "done": "done", "present": "is here"}
+        def tell(now: Progress) -> None:
+            name = now.file.rpartition("/")[2]
+            at = f"{render.size(now.arrived)} of {render.size(now.size) if now.size else '?'}"
+            note = {"waiting": "waiting for another process", "done": "done", "present": "is here"}.get(now.state, "")
+            if now.file not in tasks:  # what is here already is no part of the rate
+                tasks[now.file] = bars.add_task(name, total=now.size, completed=now.arrived, bytes=at, note=note)
             if now.state in ("retrying", "refused"):
-                bars.console.print(f"{now.file}: {now.text}", style="yellow", markup=False, highlight=False)
-            bars.update(tasks[now.file], completed=now.arrived, total=now.size or (now.arrived if now.state == "done" else None), note=notes.get(now.state, ""))
+                bars.console.print(f"{name}: {now.text}", style="yellow", markup=False, highlight=False)
+            bars.update(tasks[now.file], completed=now.arrived, total=now.size, bytes=at, note=note)
 
         yield tell

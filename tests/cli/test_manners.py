@@ -40,6 +40,7 @@ def test_the_commands_are_those_of_the_course():
         *(f"module {name}" for name in ("list", "status", "start", "view", "test", "watch", "complete", "hint", "reset", "solution", "diff", "convert")),
         *(f"milestone {name}" for name in ("list", "status", "info", "run")),
         *(f"backup {name}" for name in ("list", "diff", "restore", "prune")),
+        *(f"data {name}" for name in ("list", "download", "show", "verify", "path", "clean")),
         *(f"config {name}" for name in ("list", "get", "set")),
         "system health", "system info", "doctor",
     }  # fmt: skip
@@ -151,7 +152,7 @@ def test_notices_stay_out_of_standard_output(student: Student, tito: Tito):
 REPORTS = [
     ["status"], ["module", "list"], ["module", "status"], ["module", "view", "01"], ["milestone", "list"], ["milestone", "status"],
     ["milestone", "info", "01"], ["backup", "list"], ["system", "health"], ["system", "info"], ["doctor"], ["config", "list"], ["config", "get", "logo_theme"],
-    ["export", "01", "--check"],
+    ["export", "01", "--check"], ["data", "list"], ["data", "show", "digits"], ["data", "verify"],
 ]  # fmt: skip
 
 

@@ -107,14 +107,14 @@ def made(dataset: Dataset) -> list[Path]:
     """What downloading and loading have left in the dataset's folder; not what somebody else put there."""
     if dataset.is_bundled:
         return []
-    names = {name for file in dataset.files for name in (file.name, f"{file.name}.part", f"{file.name}.part.json")}
+    names = {file.name + end for file in dataset.files for end in ("", ".part", ".part.json", ".part.json.part")}
     there = sorted(folder(dataset).glob("*")) if folder(dataset).is_dir() else []
-    return [path for path in there if path.name in names or _is_array(path) or files.TEMPORARY_NAME.fullmatch(path.name)]
+    return [path for path in there if path.name in names or _is_array(path)]
 
 
 def leftovers(dataset: Dataset) -> list[Path]:
     """Of these, what belongs to downloads that were not finished."""
-    return [path for path in made(dataset) if path.name.endswith((".part", ".part.json", files.TEMPORARY_SUFFIX))]
+    return [path for path in made(dataset) if path.name.endswith((".part", ".part.json"))]
 
 
 def _is_array(path: Path) -> bool:

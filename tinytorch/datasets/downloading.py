@@ -66,7 +66,7 @@ def _check_room(wanted: Sequence[Dataset]) -> None:
     """Raises: DataError if the disk has not enough room for the files and the arrays that are made from them."""
     to_come = {d.name: sum(file.size or 0 for file in cache.missing(d)) for d in wanted if not d.is_bundled and cache.missing(d)}
     arrays = sum(d.array_size for d in wanted if d.name in to_come)
-    parts = sum(path.stat().st_size for d in wanted for path in cache.leftovers(d) if path.suffix == ".part")
+    parts = sum(path.stat().st_size for d in wanted for path in cache.leftovers(d))
     needed = max(sum(to_come.values()) - parts, 0) + arrays
     if not to_come:
         return
@@ -112,7 +112,7 @@ class _Run:
                 thread.join(1.0)
             raise
         if self.failed:
-            raise _explained(self.failed)
+            raise _explained(sorted(self.failed, key=lambda failure: tasks.index(failure[0])))
 
     def _work(self, todo: queue.SimpleQueue[Task]) -> None:
         while not self.stop.is_set():

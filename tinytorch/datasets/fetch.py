@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from tinytorch import files, http
 from tinytorch.datasets.registry import File
@@ -86,6 +86,7 @@ class _Part:
     def __init__(self, path: Path, algorithm: str) -> None:
         self.path = path
         self.note = path.with_name(f"{path.name}.json")
+        self.next_note = path.with_name(f"{path.name}.json.part")  # a name that the next run finds if this one is killed
         self.algorithm = algorithm
         self.origin = self._noted()
         self.digest: _Hash | None = None
@@ -115,12 +116,14 @@ class _Part:
             if answer.start == 0:
                 self.discard()
             self.origin = _Origin(url, answer.etag, answer.last_modified, answer.size, self.origin.pieces + 1)
-            files.write_atomic(self.note, json.dumps(asdict(self.origin), indent=2).encode())
+            self.next_note.write_bytes(json.dumps(asdict(self.origin), indent=2).encode())
+            files.publish(self.next_note, self.note)
 
     def discard(self) -> None:
         """Forget all that has arrived."""
         with self.writing():
-            self.path.unlink(missing_ok=True)
+            for path in (self.path, self.note, self.next_note):
+                path.unlink(missing_ok=True)
         self.length, self.digest, self.origin = 0, None, _Origin()
 
     @contextmanager
@@ -161,10 +164,11 @@ class Fetch:
         self._left = list(sources)
         while not self.policy.call(self._round, report=lambda error, delay: self._tell("retrying", f"{error}; again in {delay:.1f} s")):
             pass
+        arrived = self.part.length
         with self.part.writing():
             files.publish(self.part.path, self.path)
-            self.part.note.unlink(missing_ok=True)
-        self._tell("done")
+        self.part.discard()
+        self.report("done", arrived, arrived, "")
 
     def _round(self) -> bool:
         """Ask each source once, until one has given everything. False if one gave something: it is asked again at once."""
@@ -219,7 +223,8 @@ class Fetch:
         return answer.start == offset and not is_other
 
     def _take(self, source: str, answer: _Answer) -> None:
-        part, digest, expected = self.part, self.part.hashed(), self._expected(answer.size)
+        part, expected = self.part, self._expected(answer.size)
+        part.hashed()  # before the file grows
         self._tell("receiving", source)
         with part.writing():
             out = part.path.open("ab", buffering=0)
@@ -231,23 +236,20 @@ class Fetch:
                     part.discard()
                     raise DataError(f"{source}: it sends more than the {expected:,} bytes of the file")
                 self._write(out, chunk)
-                digest.update(chunk)
-                part.length += len(chunk)
-                part.furthest = max(part.furthest, part.length)
                 self._tell("receiving", source)
         if expected is not None and part.length < expected:
             raise DataError(f"{source}: the connection ended after {part.length:,} of {expected:,} bytes", retryable=True)
 
-    def _write(self, out: object, chunk: bytes) -> None:
-        """Write all of it or, where there is no room, nothing that the part's length doesn't count."""
-        with self.part.writing():
-            view = memoryview(chunk)
-            try:
-                while view:
-                    view = view[out.write(view) :]  # type: ignore[attr-defined]
-            except OSError:
-                out.truncate(self.part.length)  # type: ignore[attr-defined]
-                raise
+    def _write(self, out: IO[bytes], chunk: bytes) -> None:
+        """Write, hash and count; where there is no room, what has got in."""
+        part, left = self.part, memoryview(chunk)
+        with part.writing():
+            while left:
+                count = out.write(left)
+                part.hashed().update(left[:count])
+                part.length += count
+                left = left[count:]
+        part.furthest = max(part.furthest, part.length)
 
     def _check(self, source: str) -> None:
         """Compare the checksum; bytes that are wrong are not kept."""

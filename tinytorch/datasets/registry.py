@@ -143,7 +143,7 @@ class _Place:
     def _line(self, key: str) -> int:
         """The line of a key, or of the table's head, if either is written in the usual way; else that of the file's beginning."""
         name = re.escape(str(self.at[0]))
-        head = rf"\[\[\s*\"?{name}\"?\s*\.\s*files\s*\]\]" if len(self.at) > 1 else rf"\[\s*\"?{name}\"?\s*\]"
+        head = rf"\[\[\s*\"?{name}\"?\s*\.\s*files\s*\]\]" if len(self.at) > 1 or key == "files" else rf"\[\s*\"?{name}\"?\s*\]"
         lines = self.text.splitlines()
         heads = [number for number, line in enumerate(lines) if re.match(head, line.strip())]
         index = int(self.at[2]) if len(self.at) > 2 else 0

@@ -135,6 +135,10 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *arguments: object) -> None:
         pass
 
+    def end_headers(self) -> None:
+        self.send_header("Connection", "close")
+        super().end_headers()
+
     def do_HEAD(self) -> None:
         self.do_GET()
 
