@@ -14,9 +14,9 @@ from typing import Any, NoReturn
 from tinytorch.errors import ConfigError
 from tinytorch.toml_file import parse_toml
 
-__all__ = ["READERS", "Dataset", "File", "UnknownDataset", "dataset", "datasets", "read"]
+__all__ = ["Dataset", "File", "UnknownDataset", "dataset", "datasets", "read"]
 
-READERS = ("bundled", "idx", "records", "text")
+_READERS = ("bundled", "idx", "records", "text")
 _FILE = Path(__file__).parent / "registry.toml"
 _SOURCE = re.compile(r"(https?|file)://\S+")
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}(?<!\.part)(?<!\.npy)(?<!\.json)")  # ours beside it have these ends
@@ -47,7 +47,7 @@ class Dataset:
 
     name: str
     title: str
-    reader: str  # one of READERS
+    reader: str  # one of _READERS
     files: tuple[File, ...]
     mirrors: tuple[str, ...]
     licence: str
@@ -165,8 +165,8 @@ def _dataset(place: _Place, name: str, table: Any) -> Dataset:
         place.refuse("a dataset's name has small letters, digits and hyphens: it is the name of its folder")
     _check_keys(place, table, _KEYS)
     reader = _text(place, table, "reader")
-    if reader not in READERS:
-        place.refuse(f"reader {reader!r} is none of {', '.join(READERS)}", "reader")
+    if reader not in _READERS:
+        place.refuse(f"reader {reader!r} is none of {', '.join(_READERS)}", "reader")
     files = tuple(
         _file(_Place(place.path, place.text, (name, "files", index)), entry, reader)
         for index, entry in enumerate(_list(place, table, "files", dict))

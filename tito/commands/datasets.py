@@ -15,9 +15,9 @@ from tito.options import json_option
 if TYPE_CHECKING:
     from tinytorch.datasets.registry import Dataset
 
-one = click.argument("name", metavar="NAME", shell_complete=tab.datasets)
-some = click.argument("names", metavar="NAME...", nargs=-1, required=True, shell_complete=tab.datasets)
-any_ = click.argument("names", metavar="[NAME...]", nargs=-1, shell_complete=tab.datasets)
+one = click.argument("name", metavar="DATASET", shell_complete=tab.datasets)
+some = click.argument("names", metavar="DATASET...", nargs=-1, required=True, shell_complete=tab.datasets)
+any_ = click.argument("names", metavar="[DATASET...]", nargs=-1, shell_complete=tab.datasets)
 
 
 def _datasets(names: tuple[str, ...] = ()) -> list[Dataset]:
@@ -64,7 +64,7 @@ def _state(dataset: Dataset) -> str:
     return f"{render.size(arrived)} of it" if arrived else "no"
 
 
-@click.command(cls=Command, example="tito data download cifar10\nTINYTORCH_DATA_MIRROR=file:///media/usb/datasets tito data download mnist")
+@click.command(cls=Command, example="tito data download cifar10\ntito data download mnist fashion-mnist --quiet")
 @some
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def download(names: tuple[str, ...], quiet: bool) -> None:
@@ -159,7 +159,7 @@ def verify(names: tuple[str, ...], as_json: bool) -> int:
     return 0 if is_whole else 1
 
 
-@click.command("path", cls=Command, example="ls \"$(tito data path mnist)\"")
+@click.command("path", cls=Command, example="tito data path mnist")
 @one
 def print_path(name: str) -> None:
     """Print the folder of a dataset, for scripts."""
