@@ -104,6 +104,10 @@ class Server:
         """One fault for each of the next requests, in this order."""
         self._faults.extend(faults)
 
+    def plan_nothing(self) -> None:
+        """What is left of the plan is dropped."""
+        self._faults.clear()
+
     def always(self, fault: Fault | Callable[[Asked], Fault]) -> None:
         """What happens to requests beyond the plan."""
         self._always = fault if callable(fault) else lambda asked: fault
@@ -209,8 +213,20 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.stalls_after is not None:
             self._be_silent(owner)
         if fault.resets:
+            self._wait_until_delivered(owner)
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()
+
+    def _wait_until_delivered(self, owner: Server) -> None:
+        """A reset throws away what the system still has to send: megabytes that never left, and were counted as sent."""
+        try:
+            import fcntl
+            import termios
+        except ImportError:  # Windows can't be asked
+            return
+        for _ in range(5000):
+            if not struct.unpack("i", fcntl.ioctl(self.connection, termios.TIOCOUTQ, bytes(4)))[0] or owner.closing.wait(0.001):
+                return
 
     def _be_silent(self, owner: Server) -> None:
         self.connection.settimeout(0.02)

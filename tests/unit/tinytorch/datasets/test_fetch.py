@@ -1,6 +1,7 @@
 """A file arrives whole whatever the network and the server do, and no wrong byte of it is ever published."""
 from __future__ import annotations
 
+import random
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -368,3 +369,44 @@ def test_the_shortest_pause_that_a_source_asks_for_is_kept(server: Server, folde
     with pytest.raises(DataError):
         Fetch(file_of(DATA), folder.path, policy=patient, timeout=TIMEOUT).run([server.url + "a", server.url + "b"])
     assert naps == [7.0]
+
+
+# --- everything at once ---------------------------------------------------------------------------------------------
+
+
+def random_fault(chance: random.Random) -> Fault:
+    drop = chance.choice([None, None, 0, 1, chance.randrange(20_000)])
+    return chance.choice([
+        Fault(), Drop(chance.randrange(20_000)), Drop(chance.randrange(20_000), resets=True), Status(503), Status(404), Status(416), Status(429, retry_after="0"),
+        Fault(ignores_range=True, drops_after=drop), Fault(length=lambda length: None, drops_after=drop), Fault(length=lambda length: length + 7, drops_after=drop),
+        Fault(body=lambda data: data[:-1]), Fault(body=lambda data: data[::-1], drops_after=drop), Fault(headers=(("Content-Encoding", "gzip"),)),
+        Fault(content_range=lambda first, last, size: f"bytes {max(first - 5, 0)}-{last}/{size}"), Fault(content_range=lambda first, last, size: "bytes */*"),
+        Fault(before=lambda server: server.put("a", OTHER[:20_000], etag='"2"')), Fault(before=lambda server: server.put("a", DATA[:20_000], etag='"1"')),
+    ])  # fmt: skip
+
+
+def violation(seed: int, server: Server, folder: Folder) -> str | None:
+    """What is wrong after random faults of two sources, the second of which is good in the end."""
+    chance = random.Random(seed)
+    data = DATA[:20_000]
+    server.put("a", data if chance.random() < 0.7 else OTHER[:20_000], etag=chance.choice(['"1"', 'W/"1"', None]))
+    server.put("b", data)
+    server.plan(*(random_fault(chance) for _ in range(chance.randrange(12))))
+    file = file_of(data, f"{seed}.bin") if chance.random() < 0.7 else file_of(data, f"{seed}.bin", algorithm="md5", size=None)
+    before = len(server.asked)
+    try:
+        folder.fetch(server.url + "a", server.url + "b", file=file)
+    except DataError:
+        if (folder.path / file.name).exists():
+            return f"{seed}: it failed, and published"
+        server.plan_nothing()
+        server.put("a", data)
+        folder.fetch(server.url + "a", server.url + "b", file=file)  # and the next call gets through
+    server.plan_nothing()
+    if (folder.path / file.name).read_bytes() != data:
+        return f"{seed}: wrong bytes were published"
+    return f"{seed}: {len(server.asked) - before} requests" if len(server.asked) - before > 40 else None
+
+
+def test_random_faults_never_publish_a_wrong_byte_and_the_next_call_gets_through(server: Server, folder: Folder) -> None:
+    assert [found for seed in range(60) if (found := violation(seed, server, folder))] == []
