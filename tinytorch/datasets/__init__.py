@@ -43,7 +43,7 @@ def load(name: str, split: str = "train", *, download: bool = False) -> Digits |
     >>> load("digits").images.shape
     (1797, 8, 8)
     """
-    from tinytorch.datasets import arrays, downloading, registry
+    from tinytorch.datasets import arrays, cache, downloading, registry
     from tinytorch.errors import ConfigError
 
     try:
@@ -52,7 +52,7 @@ def load(name: str, split: str = "train", *, download: bool = False) -> Digits |
         raise registry.UnknownDataset(f"datasets.load: {error}") from None
     if split not in found.splits:
         raise ConfigError(f"datasets.load: {name} has no split {split!r}; there is {', '.join(map(repr, found.splits))}")
-    if download:
+    if download and cache.missing(found):
         downloading.download([name])
     if found.is_bundled:
         return load_digits()

@@ -12,7 +12,7 @@ from tinytorch import files
 from tinytorch.datasets.registry import Dataset, File
 from tinytorch.errors import DataError
 
-__all__ = ["Checked", "arrived", "cache_folder", "folder", "is_there", "is_whole", "leftovers", "locked", "made", "missing", "remove", "verify"]
+__all__ = ["Checked", "arrived", "cache_folder", "folder", "is_there", "is_whole", "leftovers", "length", "locked", "made", "missing", "remove", "verify"]
 
 _ARRAYS = re.compile(r"[a-z]+-(images|labels)-[0-9a-f]{8}\.npy")  # what `load` keeps
 
@@ -53,7 +53,15 @@ def missing(dataset: Dataset) -> list[File]:
 def arrived(dataset: Dataset) -> int:
     """Bytes of the dataset's files that are there, of unfinished downloads too."""
     paths = [folder(dataset) / name for file in dataset.files for name in (file.name, f"{file.name}.part")]
-    return sum(path.stat().st_size for path in paths if path.is_file())
+    return sum(map(length, paths))
+
+
+def length(path: Path) -> int:
+    """Bytes of a file; 0 if it isn't there, or not any more, since another process is at work too."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def verify(dataset: Dataset) -> list[Checked]:

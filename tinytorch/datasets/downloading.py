@@ -66,7 +66,7 @@ def _check_room(wanted: Sequence[Dataset]) -> None:
     """Raises: DataError if the disk has not enough room for the files and the arrays that are made from them."""
     to_come = {d.name: sum(file.size or 0 for file in cache.missing(d)) for d in wanted if not d.is_bundled and cache.missing(d)}
     arrays = sum(d.array_size for d in wanted if d.name in to_come)
-    parts = sum(path.stat().st_size for d in wanted for path in cache.leftovers(d))
+    parts = sum(cache.length(path) for d in wanted for path in cache.leftovers(d))
     needed = max(sum(to_come.values()) - parts, 0) + arrays
     if not to_come:
         return
@@ -140,21 +140,20 @@ class _Run:
                 self.report(Progress(name, state, arrived, size, text))
 
         if cache.is_whole(dataset, file):  # needs no lock, and so no right to write to a cache that others fill
-            tell("present", (folder / file.name).stat().st_size, file.size)
+            tell("present", cache.length(folder / file.name), file.size)
             return
         while not self.stop.is_set():
             try:
                 with cache.locked(dataset, file.name, timeout=0.5):
                     if cache.is_whole(dataset, file):
-                        tell("present", (folder / file.name).stat().st_size, file.size)
+                        tell("present", cache.length(folder / file.name), file.size)
                         return
                     fetch = Fetch(file, folder, policy=self.policy, timeout=self.timeout, report=tell, stop=self.stop)
                     fetch.said = said
                     fetch.run([f"{mirror}/{dataset.name}/{file.name}" for mirror in self.mirrors] + dataset.addresses(file))
                     return
             except TimeoutError:
-                part = folder / f"{file.name}.part"
-                tell("waiting", part.stat().st_size if part.is_file() else 0, file.size, "another process is downloading it")
+                tell("waiting", cache.length(folder / f"{file.name}.part"), file.size, "another process is downloading it")
 
 
 def _explained(failed: list[tuple[Task, BaseException, dict[str, str]]]) -> BaseException:

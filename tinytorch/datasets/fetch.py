@@ -228,15 +228,18 @@ class Fetch:
         self._tell("receiving", source)
         with part.writing():
             out = part.path.open("ab", buffering=0)
+        is_longer = False
         with out:
             for chunk in answer.chunks:
                 if self.stop.is_set():
                     raise Stopped
-                if expected is not None and part.length + len(chunk) > expected:
-                    part.discard()
-                    raise DataError(f"{source}: it sends more than the {expected:,} bytes of the file")
+                if is_longer := expected is not None and part.length + len(chunk) > expected:
+                    break
                 self._write(out, chunk)
                 self._tell("receiving", source)
+        if is_longer:
+            part.discard()
+            raise DataError(f"{source}: it sends more than the {expected:,} bytes of the file")
         if expected is not None and part.length < expected:
             raise DataError(f"{source}: the connection ended after {part.length:,} of {expected:,} bytes", retryable=True)
 

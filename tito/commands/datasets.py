@@ -185,7 +185,7 @@ def clean(names: tuple[str, ...], unfinished: bool, yes: bool) -> int:
     if not gone:
         render.say("There is nothing to remove.")
         return 0
-    sizes = {path: path.stat().st_size for paths in gone.values() for path in paths}
+    sizes = {path: cache.length(path) for paths in gone.values() for path in paths}
     render.table(("dataset", "file", "size"), [(name, path.name, render.size(sizes[path])) for name, paths in gone.items() for path in paths])
     render.say()
     again = " ".join(["tito data clean", *names, *(["--unfinished"] if unfinished else []), "--yes"])
