@@ -43,7 +43,7 @@ def load(name: str, split: str = "train", *, download: bool = False) -> Digits |
     >>> load("digits").images.shape
     (1797, 8, 8)
     """
-    from tinytorch.datasets import arrays, cache, downloading, registry
+    from tinytorch.datasets import cache, downloading, registry
     from tinytorch.errors import ConfigError
 
     try:
@@ -56,4 +56,6 @@ def load(name: str, split: str = "train", *, download: bool = False) -> Digits |
         downloading.download([name])
     if found.is_bundled:
         return load_digits()
+    from tinytorch.datasets import arrays  # what reads archives
+
     return arrays.text(found) if found.reader == "text" else arrays.images(found, split)

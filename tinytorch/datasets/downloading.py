@@ -108,8 +108,9 @@ class _Run:
                     thread.join(0.1)  # short, so that Ctrl-C is heard on Windows too
         except BaseException:
             self.stop.set()
+            end = time.monotonic() + 0.5  # most of them hear it at once
             for thread in threads:
-                thread.join(1.0)
+                thread.join(max(end - time.monotonic(), 0))
             raise
         if self.failed:
             raise _explained(sorted(self.failed, key=lambda failure: tasks.index(failure[0])))

@@ -122,8 +122,8 @@ class _Part:
     def discard(self) -> None:
         """Forget all that has arrived."""
         with self.writing():
-            for path in (self.path, self.note, self.next_note):
-                path.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)
+            self.note.unlink(missing_ok=True)
         self.length, self.digest, self.origin = 0, None, _Origin()
 
     @contextmanager
@@ -293,10 +293,9 @@ def _from_disk(path: Path, offset: int) -> Iterator[_Answer]:
     try:
         with path.open("rb", buffering=0) as file:
             found = os.fstat(file.fileno())
-            start = offset if offset <= found.st_size else 0
-            file.seek(start)
+            file.seek(offset)
             chunks = iter(lambda: file.read(1 << 20), b"")
-            yield _Answer(start, found.st_size, f'"{found.st_size}-{found.st_mtime_ns}"', None, chunks)
+            yield _Answer(offset, found.st_size, f'"{found.st_size}-{found.st_mtime_ns}"', None, chunks)
     except OSError as error:
         if isinstance(error, DataError):
             raise

@@ -76,6 +76,12 @@ def test_the_licence_lies_beside_the_data_and_attributes_it():
     assert "https://creativecommons.org/licenses/by/4.0/" in notice
 
 
+def test_importing_datasets_loads_nothing_that_downloads_or_unpacks():
+    heavy = {"requests", "urllib3", "tenacity", "filelock", "platformdirs", "tarfile", "PIL"}
+    code = f"import sys; from tinytorch import datasets; datasets.load('digits'); print(sorted({heavy} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
 def test_importing_datasets_reads_no_data():
     code = (
         "import sys; opened = []\n"

@@ -151,6 +151,23 @@ def test_room_for_what_is_here_already_is_not_asked_for(own_registry, monkeypatc
     download()
 
 
+def test_room_is_asked_for_what_is_still_to_come(server: Server, own_registry, monkeypatch: pytest.MonkeyPatch, cache: Path):
+    """Not for a part that is here, nor for the arrays of a dataset that is."""
+    own_registry(text_dataset(DATA, server.put("a", DATA)))
+    published(cache).parent.mkdir(parents=True)
+    published(cache).with_name("text.txt.part").write_bytes(DATA[:100_000])
+    mnist = registry.dataset("mnist")
+    caching.folder(mnist).mkdir()
+    for file in mnist.files:
+        with (caching.folder(mnist) / file.name).open("wb") as sparse:
+            sparse.truncate(file.size)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=len(DATA) - 100_000))
+    downloading._check_room([mnist, registry.dataset("text")])
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=len(DATA) - 100_001))
+    with pytest.raises(DataError, match="text needs"):
+        downloading._check_room([mnist, registry.dataset("text")])
+
+
 # --- a cache that can't be used -------------------------------------------------------------------------------------
 
 
@@ -166,8 +183,8 @@ def test_a_cache_that_may_only_be_read_is_used_and_a_download_into_it_is_told(se
     own_registry(text_dataset(DATA, server.put("a", DATA)), text_dataset(DATA, server.put("b", DATA), name="more"))
     download()
     folders = [cache, *(path for path in cache.rglob("*") if path.is_dir())]
-    for folder in folders:
-        folder.chmod(0o555)
+    for path in (*folders, *cache.rglob("*.*")):
+        path.chmod(0o555 if path.is_dir() else 0o444)
     # root may write anyway, unless it gives up that capability
     become = ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-all"] if os.geteuid() == 0 else []
     code = "from tinytorch import datasets; datasets.download(['text']); print(len(datasets.load('text').text)); datasets.download(['more'])"
