@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tinytorch import http
 from tinytorch.datasets import cache, registry
-from tinytorch.datasets.fetch import Fetch, NotWritten, Progress, Stopped
+from tinytorch.datasets.fetch import Fetch, NotFetched, Progress, Stopped
 from tinytorch.datasets.registry import Dataset, File
 from tinytorch.errors import ConfigError, DataError
 from tinytorch.files import readable_size
@@ -88,7 +88,8 @@ class _Run:
         self.report = report
         self.mirrors = mirrors
         self.telling = threading.Lock()
-        self.failed: list[tuple[Task, BaseException, dict[str, str]]] = []
+        self.missing: list[tuple[Task, NotFetched]] = []
+        self.broken: list[BaseException] = []  # what would meet every other file too
 
     def _wait(self, seconds: float) -> None:
         self.stop.wait(seconds)
@@ -112,8 +113,10 @@ class _Run:
             for thread in threads:
                 thread.join(max(end - time.monotonic(), 0))
             raise
-        if self.failed:
-            raise _explained(sorted(self.failed, key=lambda failure: tasks.index(failure[0])))
+        for error in self.broken:
+            raise error
+        if self.missing:
+            raise _explained(sorted(self.missing, key=lambda missing: tasks.index(missing[0])))
 
     def _work(self, todo: queue.SimpleQueue[Task]) -> None:
         while not self.stop.is_set():
@@ -121,17 +124,17 @@ class _Run:
                 task = todo.get_nowait()
             except queue.Empty:
                 return
-            said: dict[str, str] = {}
             try:
-                self._bring(task, said)
+                self._bring(task)
             except Stopped:
                 return
+            except NotFetched as error:
+                self.missing.append((task, error))
             except BaseException as error:  # raised by `all`, in the thread that asked
-                self.failed.append((task, error, said))
-                if isinstance(error, NotWritten) or not isinstance(error, DataError):
-                    self.stop.set()  # the others would meet the same
+                self.broken.append(error)
+                self.stop.set()
 
-    def _bring(self, task: Task, said: dict[str, str]) -> None:
+    def _bring(self, task: Task) -> None:
         dataset, file = task
         name = f"{dataset.name}/{file.name}"
         folder = cache.folder(dataset)
@@ -150,29 +153,25 @@ class _Run:
                         tell("present", cache.length(folder / file.name), file.size)
                         return
                     fetch = Fetch(file, folder, policy=self.policy, timeout=self.timeout, report=tell, stop=self.stop)
-                    fetch.said = said
                     fetch.run([f"{mirror}/{dataset.name}/{file.name}" for mirror in self.mirrors] + dataset.addresses(file))
                     return
             except TimeoutError:
                 tell("waiting", cache.length(folder / f"{file.name}.part"), file.size, "another process is downloading it")
 
 
-def _explained(failed: list[tuple[Task, BaseException, dict[str, str]]]) -> BaseException:
+def _explained(missing: Sequence[tuple[Task, NotFetched]]) -> DataError:
     """One error for all files that did not come, with what a person can do by hand."""
-    for _, error, said in failed:
-        if isinstance(error, NotWritten) or not isinstance(error, DataError) or not said:
-            return error  # no source is to blame
     lines = []
-    for dataset in {dataset.name: dataset for (dataset, _), _, _ in failed}.values():
-        lacking = sorted(((file, said) for (of, file), _, said in failed if of.name == dataset.name), key=lambda pair: pair[0].name)
+    for dataset in {dataset.name: dataset for (dataset, _), _ in missing}.values():
+        lacking = [(file, error.reasons.values()) for (of, file), error in missing if of.name == dataset.name]
         lines.append(f"{dataset.name} lacks {len(lacking)} of {len(dataset.files)} files:")
         lines += [f"  {file.name} ({readable_size(file.size) if file.size else 'size unknown'})" for file, _ in lacking]
         lines.append("Tried:")
-        lines += dict.fromkeys(f"  {line.replace(f'/{file.name}:', ':')}" for file, said in lacking for line in said.values())
+        lines += dict.fromkeys(f"  {reason.replace(f'/{file.name}:', ':')}" for file, reasons in lacking for reason in reasons)
         lines.append("Without a network, bring them by hand:")
         lines += [f"  {dataset.addresses(file)[0]}" for file, _ in lacking]
         lines.append(f"  into {cache.folder(dataset)}, and then run: tito data verify {dataset.name}")
-    (dataset, file), _, _ = failed[0]
+    (dataset, file), _ = missing[0]
     lines.append(f"Or let {_MIRRORS} name a folder, also as file://, that has {dataset.name}/{file.name} in it.")
     lines.append("What has arrived is kept; the same command goes on from there.")
-    return DataError("\n".join(lines), retryable=any(error.retryable for _, error, _ in failed if isinstance(error, DataError)))
+    return DataError("\n".join(lines), retryable=any(error.retryable for _, error in missing))

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from hashlib import _Hash
 
-__all__ = ["Fetch", "NotWritten", "Progress", "Stopped", "local_path"]
+__all__ = ["Fetch", "NotFetched", "NotWritten", "Progress", "Stopped", "local_path"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,14 @@ class Stopped(Exception):
 
 class NotWritten(DataError):
     """Bytes arrived and could not be written: no other source would help."""
+
+
+class NotFetched(DataError):
+    """No source has the file; `reasons` says of each why."""
+
+    def __init__(self, name: str, reasons: Mapping[str, str], *, retryable: bool) -> None:
+        super().__init__(f"{name}: no source has it: {'; '.join(reasons.values())}", retryable=retryable)
+        self.reasons = reasons
 
 
 @dataclass(frozen=True)
@@ -152,18 +160,23 @@ class Fetch:
         self.timeout = timeout
         self.report = report
         self.stop = stop or threading.Event()
-        self.said: dict[str, str] = {}  # by source, what was wrong with it last
+        self._reasons: dict[str, str] = {}  # by source, what was wrong with it last
         self._left: list[str] = []  # sources that may still do, the best first
         self._begun_again: set[str] = set()
 
     def run(self, sources: list[str]) -> None:
         """Fetch the file from the first source that has it.
 
-        Raises: DataError if none has, `said` then tells why; NotWritten if there is no room; Stopped.
+        Raises: NotFetched if none has; NotWritten if there is no room; Stopped.
         """
         self._left = list(sources)
-        while not self.policy.call(self._round, report=lambda error, delay: self._tell("retrying", f"{error}; again in {delay:.1f} s")):
-            pass
+        try:
+            while not self.policy.call(self._round, report=lambda error, delay: self._tell("retrying", f"{error}; again in {delay:.1f} s")):
+                pass
+        except NotWritten:
+            raise
+        except DataError as error:
+            raise NotFetched(self.file.name, self._reasons, retryable=error.retryable) from error
         arrived = self.part.length
         with self.part.writing():
             files.publish(self.part.path, self.path)
@@ -181,7 +194,7 @@ class Fetch:
             except NotWritten:
                 raise
             except DataError as error:
-                self.said[source] = str(error)
+                self._reasons[source] = str(error)
                 if not error.retryable:
                     self._left.remove(source)
                     self._tell("refused", str(error))
@@ -192,7 +205,7 @@ class Fetch:
                 else:
                     failed.append(error)
         if not failed:
-            raise DataError(f"{self.file.name}: no source has it")
+            raise DataError("every source was refused")
         raise min(failed, key=lambda error: error.retry_after or 0.0)
 
     def _receive(self, source: str) -> None:

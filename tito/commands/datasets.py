@@ -140,7 +140,7 @@ def _say_images(facts: dict[str, Any]) -> None:
 def verify(names: tuple[str, ...], as_json: bool) -> int:
     """Compare datasets with their checksums.
 
-    Without names, those of which something is here. Exits 1 if a file is damaged, or missing from one that is named.
+    Without names, those of which something is here. Exits 1 if a file is damaged or missing.
     """
     from tinytorch.datasets import cache
 
