@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 Report = Callable[["Progress"], None]
 _SAID = 4  # lines about a file's bytes, where there are no bars
+_LARGE = 10 << 20  # bytes; a smaller file is here before they are read
 
 
 @contextmanager
@@ -35,7 +36,7 @@ class _Lines:
         self.said: dict[str, tuple[str, str, int]] = {}
 
     def tell(self, now: Progress) -> None:
-        quarter = now.arrived * _SAID // now.size if now.size else 0
+        quarter = now.arrived * _SAID // now.size if now.size and now.size >= _LARGE else 0
         text = now.text.partition("; again in")[0] if now.state == "retrying" else now.text
         state, before, done = self.said.get(now.file, ("", "", 0))
         if (now.state, text) == (state, before) and (now.state != "receiving" or quarter <= done):

@@ -69,6 +69,19 @@ def test_download_says_where_from_how_far_and_where_to(tito: Tito, server: Serve
     assert tito("data", "download", "text").out == f"text/text.txt: is here\ntext is in {text_file(cache).parent}\n"
 
 
+def test_a_large_file_is_told_of_every_quarter_once(capsys: pytest.CaptureFixture[str]):
+    from tinytorch.datasets.fetch import Progress
+    from tito import transfers
+
+    with transfers.shown() as report:
+        for arrived in range(0, 41, 2):
+            report(Progress("a/b", "receiving", arrived << 20, 40 << 20, "there"))
+        report(Progress("a/b", "done", 40 << 20, 40 << 20))
+    assert capsys.readouterr().out.splitlines() == [
+        "a/b: 40.0 MB, from there", "a/b: 10.0 MB of 40.0 MB", "a/b: 20.0 MB of 40.0 MB", "a/b: 30.0 MB of 40.0 MB", "a/b: complete, checksum right",
+    ]  # fmt: skip
+
+
 def test_quiet_is_quiet(tito: Tito, server: Server):
     assert tito("data", "download", "--quiet", "text").both == ""
 
