@@ -11,8 +11,25 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["TEMPORARY_NAME", "TEMPORARY_SUFFIX", "flush", "is_executable", "lock", "move", "sha256", "write_atomic"]
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
+__all__ = [
+    "TEMPORARY_NAME",
+    "TEMPORARY_SUFFIX",
+    "flush",
+    "hash_of",
+    "is_executable",
+    "is_full",
+    "lock",
+    "move",
+    "publish",
+    "readable_size",
+    "sha256",
+    "write_atomic",
+]
 
 TEMPORARY_SUFFIX = ".tmp"
 TEMPORARY_NAME = re.compile(r"\..+\.[0-9a-f]{8}" + re.escape(TEMPORARY_SUFFIX))  # what `write_atomic` writes to first
@@ -27,6 +44,31 @@ def sha256(data: bytes) -> str:
     import hashlib  # loads OpenSSL, which most commands don't need
 
     return hashlib.sha256(data).hexdigest()
+
+
+def hash_of(path: Path, algorithm: str = "sha256") -> _Hash:
+    """The hash object of a file's content, to be compared or to go on with."""
+    import hashlib
+
+    digest = hashlib.new(algorithm, usedforsecurity=False)  # md5 too, where a machine's rules forbid it for secrets
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest
+
+
+def readable_size(count: int) -> str:
+    """A number of bytes as people read it.
+
+    >>> readable_size(0), readable_size(1536), readable_size(3_000_000)
+    ('0.0 KB', '1.5 KB', '2.9 MB')
+    """
+    return f"{count / 1024:.1f} KB" if count < 1024 * 1024 else f"{count / 1024 / 1024:.1f} MB"
+
+
+def is_full(error: OSError) -> bool:
+    """Whether a write failed since there is no room: a full disk, a quota, or a limit on the size of files."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) if os.name != "nt" else error.errno == errno.ENOSPC
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -71,6 +113,13 @@ def move(source: Path, path: Path) -> None:
             raise
         write_atomic(path, source.read_bytes())
     _flush_folder(path.parent)
+
+
+def publish(source: Path, path: Path) -> None:
+    """Flush the file `source` to the disk, then `move` it to `path`: after a power cut too it is there whole or not at all."""
+    with source.open("rb+") as file:
+        os.fsync(file.fileno())
+    move(source, path)
 
 
 def _keep_permissions(of: Path, file: Path) -> None:

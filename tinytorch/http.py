@@ -1,7 +1,7 @@
 """HTTP as the project uses it: what can go wrong with a request ends in one typed error that knows whether to try again."""
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from tinytorch.errors import DataError
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["TIMEOUT", "request"]
+__all__ = ["TIMEOUT", "chunks", "request"]
 
 TIMEOUT = (10.0, 30.0)  # seconds to connect; seconds without a byte
 _TRANSIENT = {408, 425, 429, 500, 502, 503, 504}  # statuses after which the same request may succeed
@@ -19,9 +19,11 @@ _TRANSIENT = {408, 425, 429, 500, 502, 503, 504}  # statuses after which the sam
 @contextmanager
 def request(
     url: str, *, method: str = "GET", headers: Mapping[str, str] | None = None,
-    session: requests.Session | None = None, timeout: tuple[float, float] = TIMEOUT,
+    session: requests.Session | None = None, timeout: tuple[float, float] = TIMEOUT, answers: Collection[int] = (),
 ) -> Iterator[requests.Response]:
-    """The answer to a request, its body still to be read inside the `with` block; no status from 400 on gets there.
+    """The answer to a request, its body still to be read inside the `with` block.
+
+    No status from 400 on gets there, but those that are `answers` to the caller's question as well.
 
     The bytes come as they are stored (`Accept-Encoding: identity`), so that offsets and checksums mean something.
 
@@ -36,11 +38,20 @@ def request(
             method, url, headers={"Accept-Encoding": "identity", **(headers or {})}, stream=True, timeout=timeout
         )
         with asked as response:
-            if response.status_code >= 400:
+            if response.status_code >= 400 and response.status_code not in answers:
                 raise _refused(url, response)
             yield response
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise DataError(f"{url}: {_reason(error)}", retryable=_may_pass(error)) from error
+
+
+def chunks(response: requests.Response, largest: int = 1 << 18) -> Iterator[bytes]:
+    """The body in the pieces in which it arrives, of up to `largest` bytes.
+
+    Each piece is given as soon as it is there: nothing that came before a connection dropped is lost.
+    """
+    while chunk := response.raw.read1(largest, decode_content=False):
+        yield chunk
 
 
 def _refused(url: str, response: requests.Response) -> DataError:
@@ -86,4 +97,6 @@ def _reason(error: Exception) -> str:
     causes: list[BaseException] = [error]
     while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and cause not in causes:
         causes.append(cause)
-    return str(causes[-1]) or type(causes[-1]).__name__
+    if type(causes[-1]).__name__ == "IncompleteRead":  # http.client's or urllib3's, whose texts are no sentences
+        return "the connection ended before the answer did"
+    return getattr(causes[-1], "strerror", None) or str(causes[-1]) or type(causes[-1]).__name__

@@ -24,7 +24,7 @@ class Command(click.Command):
 class Group(Command, click.Group):
     """A group whose commands may be named by the module they are in: `lazy={"init": "tito.commands.init"}`.
 
-    Such a module has the command under the command's own name.
+    Such a module has the command under the command's own name, or under another that is given after a colon.
     """
 
     command_class = Command
@@ -38,7 +38,8 @@ class Group(Command, click.Group):
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name in self.lazy:
-            command: click.Command = getattr(importlib.import_module(self.lazy[name]), name)
+            module, _, attribute = self.lazy[name].partition(":")
+            command: click.Command = getattr(importlib.import_module(module), attribute or name)
             return command
         return super().get_command(context, name)
 

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tinytorch.files import readable_size
+
 if TYPE_CHECKING:
     from rich.console import Console
 
     from pytest_tinytorch.state.undo import Undone
     from pytest_tinytorch.status import Status
     from pytest_tinytorch.workspace.layout import Workspace
-
 
 _NAMED = 10  # files that are told one by one
 
@@ -105,13 +106,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def size(count: int) -> str:
-    """A number of bytes as people read it.
-
-    >>> size(0), size(1536), size(3_000_000)
-    ('0.0 KB', '1.5 KB', '2.9 MB')
-    """
-    return f"{count / 1024:.1f} KB" if count < 1024 * 1024 else f"{count / 1024 / 1024:.1f} MB"
+size = readable_size
 
 
 def status(report: Status, *, as_json: bool) -> None:

@@ -119,6 +119,13 @@ def backups(context: click.Context, parameter: click.Parameter, typed: str) -> l
     return _fitting(typed, ((backup.path.name, f"{backup.made:%Y-%m-%d %H:%M:%S}") for backup in backups_of(workspace, module)))
 
 
+def datasets(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+    """The names of the datasets."""
+    from tinytorch.datasets import registry
+
+    return _fitting(typed, ((dataset.name, dataset.title) for dataset in registry.datasets().values()))
+
+
 def preferences(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
     """The keys of the preferences."""
     from pytest_tinytorch.state.config import PREFERENCES

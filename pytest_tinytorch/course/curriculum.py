@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import tinytorch
 from tinytorch._overlay import named_folder
 from tinytorch.errors import ConfigError
+from tinytorch.toml_file import parse_toml as parse_toml
 
 TEMPLATES_VARIABLE = "TINYTORCH_TEMPLATES"
 REQUIRED_TESTS = "required_tests.json"
@@ -305,17 +306,6 @@ def text_of(path: Path) -> str:
         raise ConfigError(f"{path.parent} is no course: {error.strerror} ({error.filename})") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: {error}") from error
-
-
-def parse_toml(text: str) -> dict[str, Any]:
-    """The content of a TOML file; raises a ValueError that names the line."""
-    import sys
-
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    return tomllib.loads(text)
 
 
 def _rows(kind: type[Part], data: dict[str, Any], path: Path) -> tuple[Part, ...]:

@@ -40,6 +40,7 @@ def test_the_commands_are_those_of_the_course():
         *(f"module {name}" for name in ("list", "status", "start", "view", "test", "watch", "complete", "hint", "reset", "solution", "diff", "convert")),
         *(f"milestone {name}" for name in ("list", "status", "info", "run")),
         *(f"backup {name}" for name in ("list", "diff", "restore", "prune")),
+        *(f"data {name}" for name in ("list", "download", "show", "verify", "path", "clean")),
         *(f"config {name}" for name in ("list", "get", "set")),
         "system health", "system info", "doctor",
         *(f"data cache {name}" for name in ("build", "show", "list", "reset-failed", "reset")),
@@ -97,7 +98,7 @@ def test_a_module_has_several_names(student: Student, tito: Tito, name: str):
     assert "Module 01 Tensor" in tito("module", "start", name).out
 
 
-@pytest.mark.parametrize("path", [path for path in LEAVES if path[0] != "data" and path not in (("init",), ("system", "info"), ("doctor",), ("completion",))], ids="-".join)
+@pytest.mark.parametrize("path", [path for path in LEAVES if path[0] not in ("init", "doctor", "completion", "data") and path != ("system", "info")], ids="-".join)
 def test_outside_a_workspace_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tito: Tito, path: tuple[str, ...]):
     monkeypatch.chdir(tmp_path)
     words = {"NN": "01", "ID": "01", "KEY": "logo_theme", "VALUE": "none"}
@@ -152,7 +153,7 @@ def test_notices_stay_out_of_standard_output(student: Student, tito: Tito):
 REPORTS = [
     ["status"], ["module", "list"], ["module", "status"], ["module", "view", "01"], ["milestone", "list"], ["milestone", "status"],
     ["milestone", "info", "01"], ["backup", "list"], ["system", "health"], ["system", "info"], ["doctor"], ["config", "list"], ["config", "get", "logo_theme"],
-    ["export", "01", "--check"],
+    ["export", "01", "--check"], ["data", "list"], ["data", "show", "digits"], ["data", "verify"],
 ]  # fmt: skip
 
 

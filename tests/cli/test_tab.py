@@ -19,7 +19,7 @@ from tito import tab
 from tito.__main__ import COMPLETION_VARIABLE
 from tito.__main__ import tito as command
 
-METAVARS = {"NN": tab.modules, "ID": tab.milestones, "NAME": tab.backups}
+METAVARS = {"NN": tab.modules, "ID": tab.milestones, "NAME": tab.backups, "DATASET": tab.datasets}
 
 
 def offered(*words: str, shell: str = "bash") -> list[str]:
@@ -47,6 +47,7 @@ def test_milestones_keys_values_and_backups_are_offered(student: Student):
     assert offered("config", "set", "logo_theme", "m") == ["minimal"]
     assert offered("backup", "restore", "tensor", "") == [saved.name]
     assert offered("backup", "restore", "02", "") == []
+    assert offered("data", "download", "digits", "c") == ["cifar10"]
 
 
 def test_a_path_is_left_to_the_shell(student: Student):
@@ -97,10 +98,10 @@ def test_a_fault_is_no_reason_to_say_or_change_anything(student: Student, tito: 
 
 
 def test_every_name_is_completed():
-    """Of an argument or an option that is called NN, ID or NAME in the help."""
+    """Of an argument or an option that is called NN, ID, NAME or DATASET in the help."""
     found = {
-        (" ".join(path), parameter.metavar.strip("[]")): parameter._custom_shell_complete
-        for path, leaf in LEAVES.items() for parameter in leaf.params if parameter.metavar and parameter.metavar.strip("[]") in METAVARS
+        (" ".join(path), parameter.metavar.strip("[].")): parameter._custom_shell_complete
+        for path, leaf in LEAVES.items() for parameter in leaf.params if parameter.metavar and parameter.metavar.strip("[].") in METAVARS
     }  # fmt: skip
     assert found == {at: METAVARS[at[1]] for at in found} and ("update", "NN") in found
 

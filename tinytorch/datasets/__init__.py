@@ -1,30 +1,61 @@
-"""Real data for the course: `datasets.load("digits")` needs no network."""
+"""Real data for the course. `datasets.load("digits")` needs no network; the others are downloaded when asked for."""
 from __future__ import annotations
 
-from difflib import get_close_matches
+from typing import TYPE_CHECKING, Literal, overload
 
 from tinytorch.datasets.digits import Digits, load_digits
+from tinytorch.datasets.downloading import download
 
-__all__ = ["Digits", "load", "names"]
+if TYPE_CHECKING:
+    from tinytorch.datasets.arrays import Images, Text
 
-_LOADERS = {"digits": load_digits}
+__all__ = ["Digits", "download", "load", "names"]
+
+_Pictures = Literal["mnist", "fashion-mnist", "cifar10"]
 
 
 def names() -> list[str]:
     """What `load` knows."""
-    return sorted(_LOADERS)
+    from tinytorch.datasets import registry
+
+    return sorted(registry.datasets())
 
 
-def load(name: str) -> Digits:
-    """The dataset of that name, in fresh arrays: changing them changes nobody else's.
+@overload
+def load(name: Literal["digits"], split: str = ..., *, download: bool = ...) -> Digits: ...
+@overload
+def load(name: _Pictures, split: str = ..., *, download: bool = ...) -> Images: ...
+@overload
+def load(name: Literal["tinyshakespeare"], split: str = ..., *, download: bool = ...) -> Text: ...
+@overload
+def load(name: str, split: str = ..., *, download: bool = ...) -> Digits | Images | Text: ...
 
-    Raises: ValueError for a name that isn't in `names()`; DataError if the data can't be read.
+
+def load(name: str, split: str = "train", *, download: bool = False) -> Digits | Images | Text:
+    """The dataset of that name: changing its arrays changes nobody else's.
+
+    Images come as `images` (samples, *shape) uint8 and `labels` (samples,) int64, a text as `text`. What has no splits
+    is whole in "train". Only `download=True` uses the network, and only for what isn't there.
+
+    Raises: ConfigError, a ValueError, for a name or split that there isn't; DataError if the data is missing or can't
+        be read.
 
     >>> load("digits").images.shape
     (1797, 8, 8)
     """
-    if name not in _LOADERS:
-        near = get_close_matches(str(name).lower(), _LOADERS, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"datasets.load: no dataset {name!r}; there is {', '.join(map(repr, names()))}.{hint}")
-    return _LOADERS[name]()
+    from tinytorch.datasets import cache, downloading, registry
+    from tinytorch.errors import ConfigError
+
+    try:
+        found = registry.dataset(name)
+    except registry.UnknownDataset as error:
+        raise registry.UnknownDataset(f"datasets.load: {error}") from None
+    if split not in found.splits:
+        raise ConfigError(f"datasets.load: {name} has no split {split!r}; there is {', '.join(map(repr, found.splits))}")
+    if download and cache.missing(found):
+        downloading.download([name])
+    if found.is_bundled:
+        return load_digits()
+    from tinytorch.datasets import arrays  # what reads archives
+
+    return arrays.text(found) if found.reader == "text" else arrays.images(found, split)

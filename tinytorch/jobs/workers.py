@@ -1,7 +1,6 @@
 """Where items are processed: here, in worker processes of this machine, or on a Dask cluster."""
 from __future__ import annotations
 
-import errno
 import itertools
 import multiprocessing
 import os
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from tinytorch import files
 from tinytorch.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ T = TypeVar("T")
 _IN_HAND = 2  # items for each worker: the one it is at, and the next
 _ANSWER = 10.0  # seconds
 _REST = 1.0  # seconds between two looks at the size of a cluster
-_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def attempt(work: Callable[[T], Any], item: T) -> Attempt:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        return Attempt(error=described(error), is_of_the_run=isinstance(error, OSError) and error.errno in _FULL)
+        return Attempt(error=described(error), is_of_the_run=isinstance(error, OSError) and files.is_full(error))
 
 
 def described(error: BaseException) -> dict[str, str]:

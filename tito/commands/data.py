@@ -1,15 +1,20 @@
-"""`tito data ...`."""
+"""`tito data ...`: the group; its commands are in files of their own."""
 from __future__ import annotations
 
 import click
 
 from tito.group import Group
 
-COMMANDS = {
-    "cache": "tito.commands.data_cache",
-}
+_DATASETS = "tito.commands.datasets"
 
 
-@click.group(cls=Group, lazy=COMMANDS, example="tito data cache build --config config/data/dino_cache.yaml")
+@click.group(
+    cls=Group,
+    lazy={
+        "list": f"{_DATASETS}:list_datasets", "download": _DATASETS, "show": _DATASETS, "verify": _DATASETS, "path": f"{_DATASETS}:print_path", "clean": _DATASETS,
+        "cache": "tito.commands.data_cache",
+    },
+    example="tito data list\ntito data download mnist",
+)  # fmt: skip
 def data() -> None:
-    """Prepare the data that a framework is trained on."""
+    """Get datasets, look at them, keep them whole, and cache features."""

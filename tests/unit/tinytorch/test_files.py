@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinytorch import files
@@ -39,6 +39,7 @@ class FullDisk:
         return self.file.fileno()
 
 
+@settings(deadline=None)  # how long a flush takes is up to the disk
 @given(old=st.none() | st.binary(max_size=64), new=st.binary(max_size=64))
 def test_write_atomic_leaves_exactly_the_new_content(tmp_path_factory, old, new):
     folder = tmp_path_factory.mktemp("write")
@@ -183,6 +184,29 @@ def test_write_atomic_below_a_file_is_an_error_of_the_system(tmp_path):
 )
 def test_sha256_is_that_of_fips_180(data, digest):
     assert files.sha256(data) == digest
+
+
+def test_the_hash_of_a_file_can_be_gone_on_with(tmp_path):
+    (tmp_path / "a").write_bytes(b"a" * 3_000_000)
+    digest = files.hash_of(tmp_path / "a")
+    digest.update(b"b")
+    assert digest.hexdigest() == files.sha256(b"a" * 3_000_000 + b"b")
+    assert files.hash_of(tmp_path / "a", "md5").hexdigest() == "99ddc9a3a46ea62c95652bdf937a1fb8"
+
+
+def test_what_is_published_was_flushed_before(tmp_path, monkeypatch):
+    """Else a power cut could leave a whole name with half a content."""
+    done = []
+    flush, replace = os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: (done.append("flush"), flush(handle))[1])
+    monkeypatch.setattr(Path, "replace", lambda one, two: (done.append("replace"), replace(one, two))[1])
+    files.publish(written(tmp_path / "x", b"new"), tmp_path / "a.bin")
+    assert done[:2] == ["flush", "replace"] and (tmp_path / "a.bin").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("number, full", [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.EFBIG, True), (errno.EACCES, False)] if os.name != "nt" else [(errno.ENOSPC, True)])
+def test_a_full_disk_is_told_from_other_faults(number, full):
+    assert files.is_full(OSError(number, "")) is full
 
 
 # --- the lock -----------------------------------------------------------------------------------------------------
