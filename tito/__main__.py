@@ -29,6 +29,7 @@ COMMANDS = {
     "undo": "tito.commands.undo",
     "update": "tito.commands.update",
     "export": "tito.commands.export",
+    "data": "tito.commands.data",
     "config": "tito.commands.config",
     "system": "tito.commands.system",
     "doctor": "tito.commands.doctor",

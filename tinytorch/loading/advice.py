@@ -30,6 +30,7 @@ UNKNOWN_MEMORY = 2 * 2**30
 SLOW = 50e6  # bytes a second: below it, more threads fetch
 MEASURED_BYTES = 64 * 2**20
 MEASURED_SECONDS = 2.0
+_WRITE = "Write it as shards first: tinytorch.loading.write_shards"
 
 
 @dataclass(frozen=True)
@@ -60,17 +61,30 @@ class Advice:
     reasons: tuple[str, ...]
     facts: Facts
 
-    def loader(self, batch_size: int = 1, shuffle: bool = False, **options: Any) -> Loader:
-        """The loader that is recommended; `options` are further arguments of it.
+    @property
+    def _needs_shards(self) -> bool:
+        return self.facts.form != "shards" and not (self.facts.form == "array" and self.strategy == "InMemory")
 
-        Raises: DataError if the data isn't in the shard format, nor a `.npy` file.
+    def call(self) -> str:
+        """How a program makes the loader; of data that has to be written as shards first, with where these may be."""
+        listed = "".join(f", {name}={value!r}" for name, value in self.parameters.items())
+        if self.facts.form == "array" and self.strategy == "InMemory":
+            return f"tinytorch.loading.InMemory(np.load({self.facts.place!r}), labels, batch_size=128, shuffle=True{listed})"
+        place = f"{Path(self.facts.place).with_suffix('')}-shards" if self._needs_shards else self.facts.place
+        function = "InMemory.from_shards" if self.strategy == "InMemory" else self.strategy
+        return f"tinytorch.loading.{function}({place!r}, batch_size=128, shuffle=True{listed})"
+
+    def loader(self, batch_size: int = 1, shuffle: bool = False, **options: Any) -> Loader:
+        """The loader that is recommended; `options` are further arguments of it. A `.npy` file is inputs without labels.
+
+        Raises: DataError if the data has to be written as shards first.
         """
         options = self.parameters | options
         place = self.facts.place
+        if self._needs_shards:
+            raise DataError(f"{place} isn't in the shard format. {_WRITE}")
         if self.facts.form == "array":
-            return InMemory(np.load(place, mmap_mode="r" if self.strategy != "InMemory" else None), None, batch_size, shuffle, **options)
-        if self.facts.form == "files":
-            raise DataError(f"{place} holds no shards. Write it as shards first, with tinytorch.loading.write_shards")
+            return InMemory(np.load(place), None, batch_size, shuffle, **options)
         if self.strategy == "InMemory":
             return InMemory.from_shards(place, batch_size, shuffle, **options)
         strategy = {"PreWarmed": PreWarmed, "LocalCache": LocalCache, "DirectS3": DirectS3}[self.strategy]
@@ -124,7 +138,7 @@ def _local_facts(path: Path, cache: Path) -> Facts:
     try:
         if path.is_file():
             if path.suffix != ".npy":
-                raise DataError(f"{path} is neither a folder of shards nor a .npy file. Write it as shards: tinytorch.loading.write_shards")
+                raise DataError(f"{path} is neither a folder of shards nor a .npy file. {_WRITE}")
             try:
                 samples = len(np.load(path, mmap_mode="r"))
             except (ValueError, TypeError, EOFError) as error:
@@ -173,7 +187,7 @@ def advise(known: Facts) -> Advice:
         )
     prefetch = 2 if known.cores > 1 else 0
     if known.form == "files":
-        reasons.append("It is not in the shard format: write it as shards first (tinytorch.loading.write_shards).")
+        reasons.append(f"It isn't in the shard format. {_WRITE}.")
     if known.kind in ("local", "network") and known.nbytes <= SMALL * free:
         return Advice("InMemory", {"prefetch": prefetch}, (*reasons, "That is small: read once, it stays in memory, and no batch waits."), known)
     if known.kind == "local":

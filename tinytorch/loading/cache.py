@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy as np
 from tinytorch.errors import DataError
 from tinytorch.files import TEMPORARY_NAME, lock, sha256, write_atomic
 from tinytorch.loading.shards import Shard, check
+from tinytorch.loading.stores import pause
 
 __all__ = ["ShardCache", "default_folder"]
 
@@ -55,14 +56,32 @@ class ShardCache:
         Raises: DataError if what was fetched isn't what the index says (it isn't kept), or if it can't be kept.
         """
         kept = self._kept(shard)
-        if kept is None:
+        if kept is not None:
+            return kept
+        with self._fetching(shard):
+            kept = self._kept(shard)
+            if kept is not None:  # another process fetched it meanwhile
+                return kept
             data = fetch()
             check(shard, sha256(data), len(data), place)
             self._keep(shard, data)
-            kept = self._kept(shard)
-            if kept is None:  # gone again, or no room beside what is in use: then it is in memory only
-                kept = np.frombuffer(data, np.uint8)
-        return kept
+        kept = self._kept(shard)
+        return np.frombuffer(data, np.uint8) if kept is None else kept  # gone again, or no room: then in memory only
+
+    @contextmanager
+    def _fetching(self, shard: Shard) -> Iterator[None]:
+        """Hold the right to fetch this shard: one process and thread at a time."""
+        with ExitStack() as held:
+            while True:
+                try:
+                    # few names, since lock files can't be removed safely: now and then two shards wait for each other
+                    held.enter_context(lock(self.folder / f".fetch-{shard.sha256[:2]}.lock", timeout=1.0))
+                    break
+                except TimeoutError:
+                    pause(0)
+                except OSError as error:
+                    raise self._refused(error) from error
+            yield
 
     def _path(self, shard: Shard) -> Path:
         return self.folder / f"{shard.sha256}{_SUFFIX}"

@@ -17,7 +17,7 @@ from tinytorch.retry import ExponentialBackoffPolicy, RetryPolicy
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["FolderStore", "HttpStore", "S3Store", "Store", "open_store", "stop_with"]
+__all__ = ["FolderStore", "HttpStore", "S3Store", "Store", "open_store", "pause", "stop_with"]
 
 _PIECE = 2**20  # bytes
 _TIMEOUT = (10, 30)  # seconds to connect; seconds without a byte
@@ -29,7 +29,8 @@ def stop_with(stopping: threading.Event) -> None:
     _thread.stopping = stopping
 
 
-def _pause(seconds: float) -> None:
+def pause(seconds: float) -> None:
+    """Wait; a thread whose `stop_with` is set ends here, with a DataError that nobody sees any more."""
     stopping = getattr(_thread, "stopping", None) or threading.Event()
     if stopping.wait(seconds):
         raise DataError("the read was stopped")
@@ -60,7 +61,7 @@ def open_store(place: str | PathLike[str], *, retry: RetryPolicy | None = None) 
 
     Raises: ConfigError for another kind of address, or if S3 is asked for and boto3 isn't installed.
     """
-    retry = retry or ExponentialBackoffPolicy(sleep=_pause)
+    retry = retry or ExponentialBackoffPolicy(sleep=pause)
     text = str(place)
     scheme = text.partition("://")[0] if "://" in text else ""
     if scheme == "s3":
@@ -184,7 +185,7 @@ class HttpStore(_NetworkStore):
                 )
             for piece in response.iter_content(_PIECE):
                 into += piece
-                _pause(0)
+                pause(0)
 
     def has_ranges(self, name: str) -> bool:
         """Whether the server serves parts of a file."""
@@ -255,7 +256,7 @@ class S3Store(_NetworkStore):
             try:
                 for piece in body.iter_chunks(_PIECE):
                     into += piece
-                    _pause(0)
+                    pause(0)
             finally:
                 body.close()
         except (ClientError, BotoCoreError, HTTPError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,7 @@ class StreamedShards:
         self.store, self.index, self.fetch = store, index, fetch
         self.window, self.workers, self.ahead = checked_window(window, name), workers, ahead
         self.blocks, self.count = Blocks(counts), index.count
+        self._recent = lru_cache(maxsize=2 * window)(fetch)  # as many as a window's seam has in use
 
     @property
     def described(self) -> dict[str, Any]:
@@ -128,7 +130,12 @@ class StreamedShards:
     def epoch(self, order: np.ndarray) -> _Fetching:
         return _Fetching(self, order)
 
+    def take(self, indices: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Samples outside of any epoch, for whoever has an order of their own; nothing is fetched ahead."""
+        return self.blocks.gather(self.index.rows, indices, self._recent)
+
     def close(self) -> None:
+        self._recent.cache_clear()
         self.store.close()
 
 
