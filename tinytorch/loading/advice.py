@@ -203,7 +203,7 @@ def _size_and_memory(known: Facts) -> str:
 def _pre_warmed(known: Facts, free: int, reasons: list[str], prefetch: int) -> Advice:
     parameters: dict[str, Any] = {"prefetch": prefetch}
     if known.form == "array":
-        reasons.append("It is one array on a disk of this machine: write it as shards, which are checked and read ahead.")
+        reasons.append(f"It is one array, which is neither checked nor read ahead. {_WRITE}.")
     if known.nbytes <= FITS * free:
         reasons.append("It is on a disk of this machine and fits into free memory: mapped and read ahead once, it is read from memory.")
         reasons.append("All samples can be shuffled together.")
@@ -221,7 +221,7 @@ def _streamed(known: Facts, reasons: list[str]) -> Advice:
         reasons.append(f"That is slow: {workers} threads fetch at the same time.")
     parameters: dict[str, Any] = {"workers": workers, "window": WINDOW, "prefetch": 2}
     room = int(min(FITS * known.disk, max(known.nbytes, 1)))
-    in_use = min(2 * WINDOW + workers, max(known.shards, 1)) * known.largest
+    in_use = min((2 * WINDOW + workers) * known.largest, known.nbytes)
     if known.epochs == 1 and known.ranges:
         reasons.append(f"It is {where} and read once: keeping it would cost a write and bring nothing.")
         return Advice("DirectS3", parameters, tuple(reasons), known)

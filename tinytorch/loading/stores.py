@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FolderStore", "HttpStore", "S3Store", "Store", "open_store", "pause", "stop_with"]
 
-_PIECE = 2**20  # bytes
+_PIECE = 2**16  # bytes received at a time: no more than that is lost when a connection drops
 _TIMEOUT = (10, 30)  # seconds to connect; seconds without a byte
 _thread = threading.local()  # its `stopping` says that nobody waits any more for what the thread reads
 

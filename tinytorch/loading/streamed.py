@@ -80,7 +80,7 @@ def cached_shards(store: Store, folder: Path, limit: int, window: int, workers: 
         return index.arrays(cache.get(shard, lambda: store.read(shard.file), store.place), shard.count)
 
     # what doesn't fit beside the shards in use would push them out
-    ahead = workers if not index.shards else max(0, min(workers, limit // index.largest - 2 * window))
+    ahead = workers if limit >= index.nbytes else max(0, min(workers, limit // index.largest - 2 * window))
     return StreamedShards(store, index, [shard.count for shard in index.shards], fetch, "LocalCache", window, workers, ahead)
 
 

@@ -2,9 +2,10 @@
 from __future__ import annotations
 
 import re
+import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -23,11 +24,28 @@ class RangeServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.folder = folder
         self.ranges = True
+        self.retry_after: int | None = None  # seconds, which a refusal asks for
+        self.refused = threading.Event()
         self.drops: list[int] = []
         self.statuses: list[int] = []
         self.asked: list[tuple[str, str | None]] = []  # file, range
         self.sent = 0
+        self.connections: set[socket.socket] = set()
         self.url = f"http://127.0.0.1:{self.server_port}"
+
+    def process_request(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override]
+        self.connections.add(request)
+        super().process_request(request, client_address)  # type: ignore[arg-type]
+
+    def shutdown_request(self, request: socket.socket) -> None:  # type: ignore[override]
+        self.connections.discard(request)
+        super().shutdown_request(request)
+
+    def server_close(self) -> None:
+        for connection in tuple(self.connections):  # which clients keep open for their next request
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        super().server_close()
 
     def handle_error(self, request: object, client_address: object) -> None: ...  # a client may go at any time
 
@@ -50,7 +68,10 @@ class _Handler(BaseHTTPRequestHandler):
         if status != 200:
             self.send_response(status)
             self.send_header("Content-Length", "0")
+            if self.server.retry_after is not None:
+                self.send_header("Retry-After", str(self.server.retry_after))
             self.end_headers()
+            self.server.refused.set()
             return
         data = path.read_bytes()
         whole = len(data)
@@ -67,8 +88,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if body:
             cut = self.server.drops.pop(0) if self.server.drops else len(data)
-            self.wfile.write(data[:cut])
             self.server.sent += len(data[:cut])
+            self.wfile.write(data[:cut])
             if cut < len(data):
                 self.wfile.flush()
                 self.close_connection = True
