@@ -125,6 +125,14 @@ ROWS = (
         "PyTorch's best `DataLoader`: batched `__getitems__`, no workers", lambda folder, pairs: framework.run("loader-torch", pairs)),
     Row("the same epoch", 2.5, "the floor: cast and scaled in order, into one buffer",
         lambda folder, pairs: framework.run("loader-floor", pairs)),
+    Row("`tinytorch.loading` in memory, the same epoch", 0.33, "PyTorch's best `DataLoader`, as above",
+        lambda folder, pairs: framework.run("loading-torch", pairs)),
+    Row("`tinytorch.loading` in memory, the same epoch", 2.1, "the floor, as above",
+        lambda folder, pairs: framework.run("loading-floor", pairs)),
+    Row("`tinytorch.loading` in memory, the same epoch", 3.5, "memory bandwidth: a copy that moves as many bytes as the epoch reads and writes",
+        lambda folder, pairs: framework.run("loading-copy", pairs)),
+    Row("`tinytorch.loading` from mapped shards, warmed, the same epoch", 0.5, "PyTorch's best `DataLoader`, from memory",
+        lambda folder, pairs: framework.run("loading-mapped", pairs)),
 )
 
 
@@ -152,7 +160,7 @@ def table(figures: dict) -> str:
         *lines, "",
         "nbval is blocked on both sides (`-p no:nbval`), as a workspace's own configuration does. A pytest session that does not",
         "block it imports it, being a plugin by entry point; the notebook check loads it in a process of its own.", "",
-        "The rows from the MLP on run the course's reference solutions, on one thread, float32, in five processes: the ratio is",
+        "The rows from the MLP on run on one thread, float32, in five processes, the course's as its reference solves it: the ratio is",
         "that of the middle one, and the range that of all five, since PyTorch's speed differs from process to process. Memory",
         "is the most that one call has in use at a time, beyond what stays between calls.", "",
     ])

@@ -40,6 +40,7 @@ def test_the_commands_are_those_of_the_course():
         *(f"module {name}" for name in ("list", "status", "start", "view", "test", "watch", "complete", "hint", "reset", "solution", "diff", "convert")),
         *(f"milestone {name}" for name in ("list", "status", "info", "run")),
         *(f"backup {name}" for name in ("list", "diff", "restore", "prune")),
+        "data recommend",
         *(f"config {name}" for name in ("list", "get", "set")),
         "system health", "system info", "doctor",
     }  # fmt: skip
@@ -96,7 +97,7 @@ def test_a_module_has_several_names(student: Student, tito: Tito, name: str):
     assert "Module 01 Tensor" in tito("module", "start", name).out
 
 
-@pytest.mark.parametrize("path", [path for path in LEAVES if path not in (("init",), ("system", "info"), ("doctor",), ("completion",))], ids="-".join)
+@pytest.mark.parametrize("path", [path for path in LEAVES if path[0] not in ("init", "doctor", "completion", "data") and path != ("system", "info")], ids="-".join)
 def test_outside_a_workspace_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tito: Tito, path: tuple[str, ...]):
     monkeypatch.chdir(tmp_path)
     words = {"NN": "01", "ID": "01", "KEY": "logo_theme", "VALUE": "none"}

@@ -146,6 +146,8 @@ def _local_facts(path: Path, cache: Path) -> Facts:
             form, nbytes = "array", path.stat().st_size
         elif (path / INDEX).is_file():
             nbytes = 0
+        elif not path.exists():
+            raise DataError(f"{path}: there is no such file or folder")
         else:
             form, nbytes = "files", sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
             if not nbytes:
@@ -183,7 +185,8 @@ def advise(known: Facts) -> Advice:
     reasons = [_size_and_memory(known)]
     if known.throughput is not None:
         reasons.append(
-            f"Reading was measured at {memory(known.throughput)} a second, so all of it takes at least {duration(known.nbytes / known.throughput)}."
+            f"Reading was measured at {memory(known.throughput)} a second, so all of it takes at least {duration(known.nbytes / known.throughput)}"
+            + (" (more if what was measured was in memory already, as files read lately are)." if known.kind in ("local", "network") else ".")
         )
     prefetch = 2 if known.cores > 1 else 0
     if known.form == "files":

@@ -21,19 +21,17 @@ from tinytorch.loading.stores import pause
 
 __all__ = ["ShardCache", "default_folder"]
 
-CACHE_VARIABLE = "TINYTORCH_CACHE"
 _PATIENCE = 60.0  # seconds for another process to publish a shard
 _SUFFIX = ".shard"
 
 
 def default_folder() -> Path:
-    """Where shards are kept unless somebody says otherwise: below `TINYTORCH_CACHE`, or the system's place for caches."""
-    named = os.environ.get(CACHE_VARIABLE)
-    if named:
-        return Path(named).expanduser() / "shards"
+    """Where shards are kept unless somebody says otherwise: below `TINYTORCH_CACHE`, else in the system's place for caches."""
+    if named := os.environ.get("TINYTORCH_CACHE"):
+        return Path(named).expanduser().absolute() / "shards"
     import platformdirs
 
-    return Path(platformdirs.user_cache_dir("tinytorch")) / "shards"
+    return Path(platformdirs.user_cache_dir("tinytorch", appauthor=False)) / "shards"
 
 
 class ShardCache:
@@ -141,5 +139,5 @@ class ShardCache:
     def _refused(self, error: OSError) -> DataError:
         return DataError(
             f"{self.folder}: shards can't be kept here ({error.strerror or error}). "
-            f"Name another folder with cache= or {CACHE_VARIABLE}, or make the limit smaller if the disk is full"
+            f"Name another folder with cache= or TINYTORCH_CACHE, or make the limit smaller if the disk is full"
         )

@@ -23,6 +23,7 @@ $reasons
 
 `python $file` reads one epoch and says how fast that was. Needs: pip install torch "tinytorch$extra"
 """
+import os
 import time
 
 import numpy as np
@@ -43,11 +44,11 @@ class Shards(Dataset):
     """Samples by number. PyTorch asks for a whole batch at once (`__getitems__`), which is one gather."""
 
     def __init__(self):
-        self.source = None  # opened by each worker process for itself: connections and locks can't be sent to it
+        self.source, self.process = None, None
 
     def opened(self):
-        if self.source is None:
-            self.source = open_source()
+        if self.process != os.getpid():  # each worker process opens it for itself: connections can't be shared
+            self.source, self.process = open_source(), os.getpid()
         return self.source
 
     def __len__(self):
@@ -61,7 +62,7 @@ class Shards(Dataset):
         return inputs, *labels
 
     def __getstate__(self):
-        return {"source": None}
+        return {"source": None, "process": None}  # what a worker that isn't forked is sent
 
 
 class Order(Sampler):

@@ -39,7 +39,7 @@ def written(folder: Path, at: Path, **change: object) -> Path:
     "change, strategy",
     [
         ({"memory": 1}, "PreWarmed"),
-        ({"kind": "network", "memory": 1, "cores": 1}, "LocalCache"),
+        ({"kind": "network", "memory": 1, "cores": 2}, "LocalCache"),
     ],
     ids=["mapped", "cached"],
 )
