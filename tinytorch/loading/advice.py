@@ -102,10 +102,10 @@ def recommend(
 
     Raises: DataError if there is no data, or it can't be reached.
     """
-    return advise(replace(facts(place, measure=measure, cache=default_folder() if cache is None else Path(cache)), epochs=epochs))
+    return advise(replace(_facts(place, measure=measure, cache=default_folder() if cache is None else Path(cache)), epochs=epochs))
 
 
-def facts(place: str | PathLike[str], *, measure: bool, cache: Path) -> Facts:
+def _facts(place: str | PathLike[str], *, measure: bool, cache: Path) -> Facts:
     """What is known about data and machine; with `measure`, also how fast data can be read.
 
     Raises: DataError if there is no data, or it can't be reached.

@@ -24,15 +24,19 @@ def free_memory() -> int | None:
         return _half_of_the_whole()
     kilobytes = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
     free = kilobytes.get("MemAvailable", kilobytes["MemFree"]) * 1024
-    limit, used = _number("/sys/fs/cgroup/memory.max"), _number("/sys/fs/cgroup/memory.current")
-    return free if limit is None or used is None else max(0, min(free, limit - used))
+    in_container = _free_in_container()
+    return free if in_container is None else min(free, in_container)
 
 
-def _number(file: str) -> int | None:
+def _free_in_container() -> int | None:
+    """What a container's limit leaves; None without one. Files that were read and are in memory still can go at any time."""
+    group = Path("/sys/fs/cgroup")
     try:
-        return int(Path(file).read_text("ascii"))
-    except (OSError, ValueError):  # no such file, or "max"
+        limit, used = (int((group / name).read_text("ascii")) for name in ("memory.max", "memory.current"))
+        statistics = dict(line.split() for line in (group / "memory.stat").read_text("ascii").splitlines())
+    except (OSError, ValueError):  # no such files, or "max"
         return None
+    return max(0, limit - used + int(statistics.get("inactive_file", 0)))
 
 
 def _half_of_the_whole() -> int | None:

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,10 +19,11 @@ from tinytorch.retry import ExponentialBackoffPolicy, RetryPolicy
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["FolderStore", "HttpStore", "S3Store", "Store", "open_store", "pause", "stop_with"]
+__all__ = ["FolderStore", "HttpStore", "S3Store", "Store", "open_store", "pause", "stop_with", "store_at"]
 
 _PIECE = 2**16  # bytes received at a time: no more than that is lost when a connection drops
 _TIMEOUT = (10, 30)  # seconds to connect; seconds without a byte
+_CONNECTIONS = 32  # that are kept for the next request
 _thread = threading.local()  # its `stopping` says that nobody waits any more for what the thread reads
 
 
@@ -75,6 +78,20 @@ def open_store(place: str | PathLike[str], *, retry: RetryPolicy | None = None) 
     if scheme:
         raise ConfigError(f"{text}: {scheme}:// isn't known. Name a folder, or file://, http://, https:// or s3://bucket/prefix")
     return FolderStore(Path(place))
+
+
+@contextmanager
+def store_at(place: str | PathLike[str] | Store) -> Iterator[Store]:
+    """An open store, or the one at `place`, which is closed if the block fails."""
+    if not isinstance(place, str | PathLike):
+        yield place
+        return
+    store = open_store(place)
+    try:
+        yield store
+    except BaseException:
+        store.close()
+        raise
 
 
 class FolderStore:
@@ -162,6 +179,8 @@ class HttpStore(_NetworkStore):
         with self._opening:
             if self._opened is None:
                 self._opened = requests.Session()
+                for scheme in ("http://", "https://"):
+                    self._opened.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=_CONNECTIONS))
             return self._opened
 
     def receive(self, name: str, start: int, end: int | None, into: bytearray) -> None:
@@ -236,7 +255,7 @@ class S3Store(_NetworkStore):
             raise ConfigError(f'{place}: S3 needs boto3. Install it: pip install "tinytorch[s3]"') from error
         # boto3's own retries are off: two policies would multiply their tries, and only ours goes on in mid-file
         config = Config(
-            retries={"total_max_attempts": 1}, connect_timeout=_TIMEOUT[0], read_timeout=_TIMEOUT[1], max_pool_connections=32
+            retries={"total_max_attempts": 1}, connect_timeout=_TIMEOUT[0], read_timeout=_TIMEOUT[1], max_pool_connections=_CONNECTIONS
         )
         try:
             self._client: Any = boto3.session.Session().client("s3", config=config)

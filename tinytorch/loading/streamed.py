@@ -16,9 +16,9 @@ from tinytorch.loading.blocks import Blocks, checked_window
 from tinytorch.loading.cache import ShardCache, default_folder
 from tinytorch.loading.loader import Loader
 from tinytorch.loading.shards import Index, read_index
-from tinytorch.loading.stores import Store, open_store, stop_with
+from tinytorch.loading.stores import Store, stop_with, store_at
 
-__all__ = ["BLOCK_BYTES", "CACHE_LIMIT", "WINDOW", "DirectS3", "LocalCache", "StreamedShards"]
+__all__ = ["DirectS3", "LocalCache", "StreamedShards"]
 
 WINDOW = 4  # blocks whose samples are shuffled together
 WORKERS = 4  # threads that fetch
@@ -44,9 +44,9 @@ class LocalCache(Loader):
         cache: str | PathLike[str] | None = None, limit: int = CACHE_LIMIT, window: int = WINDOW, workers: int = WORKERS,
         **options: Any,
     ) -> None:  # fmt: skip
-        store = open_store(place) if isinstance(place, str | PathLike) else place
-        source = cached_shards(store, default_folder() if cache is None else Path(cache), limit, window, workers)
-        super().__init__(source, batch_size, shuffle, **options)
+        with store_at(place) as store:
+            source = _cached_shards(store, default_folder() if cache is None else Path(cache), limit, window, workers)
+            super().__init__(source, batch_size, shuffle, **options)
 
 
 class DirectS3(Loader):
@@ -64,11 +64,11 @@ class DirectS3(Loader):
         self, place: str | PathLike[str] | Store, batch_size: int = 1, shuffle: bool = False, *,
         block_bytes: int = BLOCK_BYTES, window: int = WINDOW, workers: int = WORKERS, **options: Any,
     ) -> None:  # fmt: skip
-        store = open_store(place) if isinstance(place, str | PathLike) else place
-        super().__init__(direct_shards(store, block_bytes, window, workers), batch_size, shuffle, **options)
+        with store_at(place) as store:
+            super().__init__(_direct_shards(store, block_bytes, window, workers), batch_size, shuffle, **options)
 
 
-def cached_shards(store: Store, folder: Path, limit: int, window: int, workers: int) -> StreamedShards:
+def _cached_shards(store: Store, folder: Path, limit: int, window: int, workers: int) -> StreamedShards:
     """The source behind `LocalCache`."""
     index = read_index(store)
     if index.largest > limit:
@@ -84,7 +84,7 @@ def cached_shards(store: Store, folder: Path, limit: int, window: int, workers: 
     return StreamedShards(store, index, [shard.count for shard in index.shards], fetch, "LocalCache", window, workers, ahead)
 
 
-def direct_shards(store: Store, block_bytes: int, window: int, workers: int) -> StreamedShards:
+def _direct_shards(store: Store, block_bytes: int, window: int, workers: int) -> StreamedShards:
     """The source behind `DirectS3`."""
     if block_bytes < 1:
         raise ValueError(f"DirectS3: block_bytes is at least 1, got {block_bytes}")

@@ -113,13 +113,18 @@ def test_the_machine_says_how_much_memory_is_free() -> None:
     assert free is None or free > 2**20
 
 
-def test_a_container_limit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    files = {"/proc/meminfo": "MemFree: 1 kB\nMemAvailable: 1000 kB\n", "/sys/fs/cgroup/memory.max": "500000\n", "/sys/fs/cgroup/memory.current": "100000\n"}
-    monkeypatch.setattr(machine.Path, "read_text", lambda self, *_, **__: files[str(self)])  # type: ignore[attr-defined]
+@pytest.mark.parametrize(
+    "limit, current, free", [("500000", "100000", 410_000), ("max", "100000", 1_024_000), ("500000", "600000", 0), ("9000000", "0", 1_024_000)],
+    ids=["limit", "none", "full", "more-than-the-machine"],
+)  # fmt: skip
+def test_a_container_limit_counts_without_files_that_can_go(monkeypatch: pytest.MonkeyPatch, limit: str, current: str, free: int) -> None:
+    files = {
+        "/proc/meminfo": "MemFree: 1 kB\nMemAvailable: 1000 kB\n", "/sys/fs/cgroup/memory.max": f"{limit}\n",
+        "/sys/fs/cgroup/memory.current": f"{current}\n", "/sys/fs/cgroup/memory.stat": "anon 5\ninactive_file 10000\n",
+    }  # fmt: skip
+    monkeypatch.setattr(machine.Path, "read_text", lambda self, *_, **__: files[self.as_posix()])  # type: ignore[attr-defined]
     monkeypatch.setattr(machine.sys, "platform", "linux")  # type: ignore[attr-defined]
-    assert machine.free_memory() == 400_000
-    files["/sys/fs/cgroup/memory.max"] = "max\n"
-    assert machine.free_memory() == 1_024_000
+    assert machine.free_memory() == free
 
 
 def test_a_mounted_network_is_told_from_a_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

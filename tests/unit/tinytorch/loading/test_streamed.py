@@ -159,6 +159,50 @@ def test_two_processes_evict_what_the_other_reads_and_both_get_everything(folder
     assert sum(path.stat().st_size for path in kept(cache)) <= limit
 
 
+def test_who_wants_a_shard_at_the_same_time_fetches_it_once(folder: Path, cache: Path) -> None:
+    together = threading.Barrier(2)
+    store = Watched(folder)
+    loaders = [loading.LocalCache(store, 16, cache=cache) for _ in range(2)]
+    found: list[list[int]] = []
+
+    def read(loader: loading.Loader) -> None:
+        together.wait(10)
+        found.append(labels_of(loader))
+
+    readers = [threading.Thread(target=read, args=(loader,)) for loader in loaders]
+    for reader in readers:
+        reader.start()
+    for reader in readers:
+        reader.join()
+    assert found == [list(range(200))] * 2
+    assert sorted(store.reads) == ["00000.shard", *(f"0000{n}.shard" for n in range(1, 7)), "index.json", "index.json"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on a file's size")
+def test_a_full_disk_is_told_and_leaves_the_cache_whole(folder: Path, cache: Path) -> None:
+    program = FULL + "loader = loading.LocalCache(sys.argv[1], 16, cache=sys.argv[2])\nlist(loader)\n"
+    done = subprocess.run([sys.executable, "-c", program, str(folder), str(cache)], capture_output=True, encoding="utf-8", check=False)
+    assert "shards can't be kept here (File too large)" in done.stderr.splitlines()[-1]
+    assert [path for path in cache.iterdir() if not path.name.endswith(".lock")] == []
+    assert len(labels_of(loading.LocalCache(folder, 16, cache=cache))) == 200
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on a file's size")
+def test_a_full_disk_is_told_to_a_writer_and_leaves_no_dataset(tmp_path: Path) -> None:
+    program = FULL + "import numpy as np\nloading.write_shards(sys.argv[1], np.zeros((1000, 8)))\n"
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "s")], capture_output=True, encoding="utf-8", check=False)
+    assert done.stderr.splitlines()[-1].endswith("s: the shards can't be written (File too large)")
+    assert [path.name for path in (tmp_path / "s").iterdir()] in ([".lock"], [])
+
+
+FULL = """
+import resource, signal, sys
+from tinytorch import loading
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+"""
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_a_reader_that_is_killed_leaves_a_cache_that_works(folder: Path, cache: Path) -> None:
     program = READER.replace("for epoch in range(6):", "import os, signal, threading\nthreading.Timer(0.02, os.kill, (os.getpid(), signal.SIGKILL)).start()\nwhile True:")
