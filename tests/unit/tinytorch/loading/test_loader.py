@@ -11,6 +11,7 @@ import pytest
 
 from tests.unit.tinytorch.loading.conftest import STRATEGIES, Arrays
 from tinytorch import loading, random
+from tinytorch.loading.ahead import ahead
 from tinytorch.loading.loader import Loader
 
 Make = Callable[..., Loader]
@@ -187,20 +188,17 @@ def test_an_error_in_a_transform_arrives_at_its_batch(strategy: str, prefetch: i
         next(batches)
 
 
-def test_prefetch_works_ahead_and_no_further_than_asked(make: Make) -> None:
-    seen, third = [], threading.Event()
+def test_a_thread_works_ahead_and_no_further_than_asked() -> None:
+    begun = []
 
-    def note(inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        seen.append(threading.current_thread().name)
-        if len(seen) == 3:
-            third.set()
-        return inputs
+    def job(number: int) -> Callable[[], str]:
+        begun.append(number)
+        return lambda: threading.current_thread().name
 
-    batches = iter(make("InMemory", batch_size=4, prefetch=2, transform=note))
-    next(batches)
-    assert third.wait(10)
-    assert len(seen) == 3 and {name[:9] for name in seen} == {"tinytorch"}
-    batches.close()  # type: ignore[attr-defined]
+    results = ahead((job(number) for number in range(9)), 2)
+    assert next(results).startswith("tinytorch") and begun == [0, 1, 2]
+    assert next(results) and begun == [0, 1, 2, 3]
+    assert len(list(results)) == 7
 
 
 def test_wrap_makes_each_array_what_a_framework_takes(make: Make) -> None:

@@ -53,7 +53,8 @@ def test_batches_dont_wait_for_the_warming_of_other_shards(folder: Path) -> None
         batches.close()  # type: ignore[attr-defined]
 
 
-def test_closing_ends_the_warming(folder: Path) -> None:
+def test_closing_ends_the_warming_in_the_middle_of_a_shard(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mapped, "_PIECE", 100)
     reached, go_on = threading.Event(), threading.Event()
 
     def report(done: int, total: int) -> None:
@@ -62,9 +63,12 @@ def test_closing_ends_the_warming(folder: Path) -> None:
 
     loader = loading.PreWarmed(folder, report=report)
     assert reached.wait(10)
-    threading.Timer(0.05, go_on.set).start()
-    loader.close()
-    assert loader.wait() < sum(path.stat().st_size for path in folder.glob("*.shard"))
+    closing = threading.Thread(target=loader.close)
+    closing.start()
+    assert loader.source._warming and loader.source._warming.stopping.wait(10)
+    go_on.set()
+    closing.join()
+    assert loader.wait() == 100
 
 
 def test_an_error_in_the_report_ends_the_warming_and_is_told(folder: Path) -> None:
@@ -143,3 +147,9 @@ def test_a_window_of_two_shards_has_no_sample_of_a_third_in_it(folder: Path) -> 
         assert end - at == sum(lengths.get(shard, SHARD_SAMPLES) for shard in window)
         at = end
     assert not np.array_equal(np.sort(labels[:SHARD_SAMPLES]), labels[:SHARD_SAMPLES])
+
+
+def test_shards_come_in_another_order_in_each_epoch(folder: Path) -> None:
+    with loading.PreWarmed(folder, 200, shuffle=True, window=1, seed=1, warm=False) as loader:
+        orders = [tuple(dict.fromkeys((labels // SHARD_SAMPLES).tolist())) for _ in range(3) for _, labels in loader]
+    assert len(set(orders)) == 3 and all(sorted(order) == list(range(7)) for order in orders)

@@ -5,8 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +80,19 @@ def test_the_cache_never_holds_more_than_its_limit(folder: Path, cache: Path) ->
         assert sorted(labels_of(loader)) == list(range(200))
         sizes.append(used(cache))
     assert max(sizes) <= limit and len(kept(cache)) >= 2
+
+
+def test_what_no_room_can_be_made_for_is_used_and_not_kept(folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows, where a file that is in use can't be removed."""
+
+    def refuse(self: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "in use", str(self))
+
+    limit = 2 * (folder / "00000.shard").stat().st_size
+    loader = loading.LocalCache(folder, 16, cache=cache, limit=limit, window=1)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert labels_of(loader) == list(range(200))
+    assert len(kept(cache)) == 2 and used(cache) <= limit
 
 
 def test_what_was_used_least_recently_goes_first(folder: Path, cache: Path) -> None:
@@ -244,7 +256,8 @@ def over_http(request: pytest.FixtureRequest, server: RangeServer, cache: Path) 
     store = open_store(server.url, retry=AT_ONCE)
     options = {"shuffle": True, "seed": 1, "scale": False, "window": 2}
     if request.param == "LocalCache":
-        loader: loading.Loader = loading.LocalCache(store, 32, cache=cache, **options)  # type: ignore[arg-type]
+        # one worker: else all would be fetched before the tests let the server fail
+        loader: loading.Loader = loading.LocalCache(store, 32, cache=cache, workers=1, **options)  # type: ignore[arg-type]
     else:
         loader = loading.DirectS3(store, 32, block_bytes=10 * 56, **options)  # type: ignore[arg-type]
     yield loader
@@ -317,26 +330,28 @@ def test_shards_are_fetched_at_the_same_time(folder: Path, cache: Path) -> None:
     assert sorted(met) == [0, 1, 2]
 
 
-def test_stopping_early_doesnt_wait_for_another_try(server: RangeServer) -> None:
+@pytest.mark.parametrize("prefetch", [0, 1])
+def test_stopping_early_doesnt_wait_for_another_try(server: RangeServer, prefetch: int) -> None:
     """The server asks for a pause of a minute, which the default policy would keep."""
-    loader = loading.DirectS3(server.url, 10, block_bytes=10 * 56, workers=1)
-    samples = np.arange(100, 200)
-    epoch = loader.source.epoch(samples)
-    server.retry_after, server.statuses = 60, [503] * 100
-    ended = threading.Event()
-
-    def take() -> None:
-        with suppress(DataError, CancelledError):
-            epoch.take(samples[:10])
-        ended.set()
-
-    waiting = threading.Thread(target=take)
-    waiting.start()
+    loader = loading.DirectS3(server.url, 10, block_bytes=10 * 56, workers=1, prefetch=prefetch)
+    server.retry_after, server.statuses = 60, [200, 200] + [503] * 100  # the first block's inputs and labels arrive
+    batches = iter(loader)
+    next(batches)
     assert server.refused.wait(10)
-    epoch.close()
-    assert ended.wait(10)
-    waiting.join()
+    ending = threading.Thread(target=batches.close)  # type: ignore[attr-defined]
+    ending.start()
+    ending.join(10)
+    assert not ending.is_alive()
     loader.close()
+
+
+def test_a_block_is_let_go_after_its_last_sample(folder: Path) -> None:
+    source = loading.DirectS3(folder, block_bytes=10 * 56, workers=1).source
+    with closing(source.epoch(np.arange(200))) as epoch:
+        epoch.take(np.arange(5))
+        assert 0 in epoch.futures  # type: ignore[attr-defined]
+        epoch.take(np.arange(5, 10))
+        assert 0 not in epoch.futures  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("options", [{"workers": 0}, {"window": 0}], ids=str)
@@ -348,6 +363,18 @@ def test_wrong_numbers_are_named(folder: Path, cache: Path, options: dict[str, i
         loading.DirectS3(folder, **options)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="DirectS3: block_bytes is at least 1"):
         loading.DirectS3(folder, block_bytes=0)
+
+
+@pytest.mark.parametrize("strategy", [loading.LocalCache, loading.DirectS3])
+def test_a_loader_that_cant_be_made_leaves_no_connection(folder: Path, monkeypatch: pytest.MonkeyPatch, strategy: type[loading.Loader]) -> None:
+    closed = []
+    store = Watched(folder)
+    monkeypatch.setattr(store, "close", lambda: closed.append(True))
+    monkeypatch.setattr("tinytorch.loading.stores.open_store", lambda place: store)
+    monkeypatch.setenv("TINYTORCH_CACHE", str(folder / "cache"))
+    with pytest.raises(ValueError, match="batch_size"):
+        strategy(str(folder), batch_size=0)  # type: ignore[arg-type]
+    assert closed == [True]
 
 
 def test_samples_outside_of_an_epoch_are_fetched_when_asked_for(folder: Path, arrays: Arrays, cache: Path) -> None:
