@@ -35,7 +35,7 @@ TEMPORARY_SUFFIX = ".tmp"
 TEMPORARY_NAME = re.compile(r"\..+\.[0-9a-f]{8}" + re.escape(TEMPORARY_SUFFIX))  # what `write_atomic` writes to first
 
 
-def sha256(data: bytes) -> str:
+def sha256(data: bytes | memoryview) -> str:
     """The SHA-256 of `data`, 64 hexadecimal digits.
 
     >>> sha256(b"")[:8]

@@ -118,11 +118,9 @@ def _epoch(course: SimpleNamespace, images: Any, labels: Any) -> Callable[[], ob
     return lambda: [None for _ in loader]
 
 
-def loader_against_torch(course: SimpleNamespace) -> Work:
+def _torch_epoch(images: Any, labels: Any) -> Callable[[], object]:
     """PyTorch's fastest DataLoader for data in memory: batches made by the dataset, no workers, nothing to collate."""
     import torch
-
-    images, labels = _images()
 
     class Batched(torch.utils.data.Dataset):
         x, y = torch.from_numpy(images), torch.from_numpy(labels)
@@ -135,14 +133,13 @@ def loader_against_torch(course: SimpleNamespace) -> Work:
             return self.x[at].to(torch.float32).mul_(1 / 255), self.y[at]
 
     loader = torch.utils.data.DataLoader(Batched(), 128, shuffle=True, collate_fn=lambda batch: batch)
-    return Work(_epoch(course, images, labels), lambda: [None for _ in loader])
+    return lambda: [None for _ in loader]
 
 
-def loader_against_floor(course: SimpleNamespace) -> Work:
-    """The floor: the same bytes in order, cast and scaled into one buffer that is used again and again."""
+def _floor(images: Any) -> Callable[[], object]:
+    """The same bytes in order, cast and scaled into one buffer that is used again and again."""
     import numpy as np
 
-    images, labels = _images()
     buffer = np.empty((128, *images.shape[1:]), np.float32)
 
     def floor() -> None:
@@ -150,7 +147,57 @@ def loader_against_floor(course: SimpleNamespace) -> Work:
             part = images[at : at + 128]
             np.multiply(part, np.float32(1 / 255), out=buffer[: len(part)])
 
-    return Work(_epoch(course, images, labels), floor, other_is_torch=False)
+    return floor
+
+
+def loader_against_torch(course: SimpleNamespace) -> Work:
+    images, labels = _images()
+    return Work(_epoch(course, images, labels), _torch_epoch(images, labels))
+
+
+def loader_against_floor(course: SimpleNamespace) -> Work:
+    images, labels = _images()
+    return Work(_epoch(course, images, labels), _floor(images), other_is_torch=False)
+
+
+def _loading_epoch(images: Any, labels: Any) -> Callable[[], object]:
+    from tinytorch import loading
+
+    loader = loading.InMemory(images, labels, 128, shuffle=True)
+    return lambda: [None for _ in loader]
+
+
+def loading_against_torch(course: SimpleNamespace) -> Work:
+    images, labels = _images()
+    return Work(_loading_epoch(images, labels), _torch_epoch(images, labels))
+
+
+def loading_against_floor(course: SimpleNamespace) -> Work:
+    images, labels = _images()
+    return Work(_loading_epoch(images, labels), _floor(images), other_is_torch=False)
+
+
+def loading_against_copy(course: SimpleNamespace) -> Work:
+    """Memory bandwidth: a copy that reads and writes as many bytes as the epoch must, 1 read and 4 written per pixel."""
+    import numpy as np
+
+    images, labels = _images()
+    source = np.ones(images.size * 5 // 2, np.uint8)
+    return Work(_loading_epoch(images, labels), partial(np.copyto, np.empty_like(source), source), other_is_torch=False)
+
+
+def mapped_against_torch(course: SimpleNamespace) -> Work:
+    """Shards on disk that were read ahead, against PyTorch with everything in memory."""
+    from tinytorch import loading
+
+    images, labels = _images()
+    with tempfile.TemporaryDirectory() as folder:
+        loading.write_shards(folder, images, labels)
+        loader = loading.PreWarmed(folder, 128, shuffle=True)
+        loader.wait()
+        for _ in loader:  # maps the files, which need no names any more
+            pass
+    return Work(lambda: [None for _ in loader], _torch_epoch(images, labels))
 
 
 WORK: dict[str, Callable[[SimpleNamespace], Work]] = {
@@ -158,6 +205,10 @@ WORK: dict[str, Callable[[SimpleNamespace], Work]] = {
     "adam-step": adam_step,
     "loader-torch": loader_against_torch,
     "loader-floor": loader_against_floor,
+    "loading-torch": loading_against_torch,
+    "loading-floor": loading_against_floor,
+    "loading-copy": loading_against_copy,
+    "loading-mapped": mapped_against_torch,
 }
 
 

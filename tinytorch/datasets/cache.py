@@ -1,7 +1,6 @@
 """Where datasets lie on this machine, what of them is there, and whether it is what it should be."""
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,8 +10,9 @@ from pathlib import Path
 from tinytorch import files
 from tinytorch.datasets.registry import Dataset, File
 from tinytorch.errors import DataError
+from tinytorch.places import cache_folder
 
-__all__ = ["Checked", "arrived", "cache_folder", "folder", "is_there", "is_whole", "leftovers", "length", "locked", "made", "missing", "remove", "verify"]
+__all__ = ["Checked", "arrived", "folder", "is_there", "is_whole", "leftovers", "length", "locked", "made", "missing", "remove", "verify"]
 
 _ARRAYS = re.compile(r"[a-z]+-(images|labels)-[0-9a-f]{8}\.npy")  # what `load` keeps
 
@@ -23,15 +23,6 @@ class Checked:
 
     path: Path
     state: str  # "whole", "missing", "damaged"
-
-
-def cache_folder() -> Path:
-    """The folder of everything that can be fetched or made again: `TINYTORCH_CACHE`, else the system's place for caches."""
-    if named := os.environ.get("TINYTORCH_CACHE"):
-        return Path(named).expanduser().absolute()
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("tinytorch", appauthor=False))
 
 
 def folder(dataset: Dataset) -> Path:

@@ -17,6 +17,7 @@ from tinytorch.datasets.fetch import Fetch, NotFetched, Progress, Stopped
 from tinytorch.datasets.registry import Dataset, File
 from tinytorch.errors import ConfigError, DataError
 from tinytorch.files import readable_size
+from tinytorch.places import cache_folder
 from tinytorch.retry import ExponentialBackoffPolicy
 
 __all__ = ["AT_ONCE", "download", "mirrors"]
@@ -70,7 +71,7 @@ def _check_room(wanted: Sequence[Dataset]) -> None:
     needed = max(sum(to_come.values()) - parts, 0) + arrays
     if not to_come:
         return
-    place = next(path for path in (cache.cache_folder(), *cache.cache_folder().parents) if path.exists())
+    place = next(path for path in (cache_folder(), *cache_folder().parents) if path.exists())
     if (free := shutil.disk_usage(place).free) < needed:
         raise DataError(
             f"{', '.join(to_come)} needs {readable_size(needed)} ({readable_size(needed - arrays)} to download, {readable_size(arrays)} unpacked), "

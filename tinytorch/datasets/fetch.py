@@ -20,13 +20,14 @@ from tinytorch import files, http
 from tinytorch.datasets.registry import File
 from tinytorch.errors import DataError
 from tinytorch.files import readable_size
+from tinytorch.places import local_path
 from tinytorch.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from hashlib import _Hash
 
-__all__ = ["Fetch", "NotFetched", "NotWritten", "Progress", "Stopped", "local_path"]
+__all__ = ["Fetch", "NotFetched", "NotWritten", "Progress", "Stopped"]
 
 
 @dataclass(frozen=True)
@@ -283,22 +284,11 @@ class Fetch:
         return self.file.size if self.file.size is not None else promised
 
     def _asked(self, source: str, offset: int) -> AbstractContextManager[_Answer]:
-        path = local_path(source)
+        path = local_path(source) if source.startswith("file://") else None
         return _from_disk(path, offset) if path else _from_server(source, offset, self.part.origin, self.timeout)
 
     def _tell(self, state: str, text: str = "") -> None:
         self.report(state, self.part.length, self._expected(self.part.origin.size), text)
-
-
-def local_path(source: str) -> Path | None:
-    """The path of a `file://` address; None for another."""
-    if not source.startswith("file://"):
-        return None
-    from urllib.parse import urlsplit
-    from urllib.request import url2pathname
-
-    parts = urlsplit(source)
-    return Path(url2pathname(f"//{parts.netloc}{parts.path}" if parts.netloc not in ("", "localhost") else parts.path))
 
 
 @contextmanager

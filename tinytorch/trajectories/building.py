@@ -18,6 +18,7 @@ from tinytorch.errors import DataError
 from tinytorch.jobs import Item, Job, Outcome, Progress, Record
 from tinytorch.jobs.ledger import JOURNAL, LOCK, VIEW
 from tinytorch.jobs.record import problem_with_view
+from tinytorch.places import cache_folder
 from tinytorch.trajectories import cache, reading
 from tinytorch.trajectories.config import CacheConfig
 from tinytorch.trajectories.features import Dino, Features
@@ -129,7 +130,7 @@ def _view(folder: Path) -> dict[str, Any] | None:
 
 def known_caches(root: Path) -> list[Path]:
     """The caches below `root`, those in the data cache, and those that were built on this machine; sorted."""
-    found = {folder for place in (root, _data_cache()) for folder in _below(place)}
+    found = {folder for place in (root, cache_folder()) for folder in _below(place)}
     found |= {path for path in map(Path, _built_here()) if _is_cache(path)}
     return sorted({path.resolve() for path in found})
 
@@ -234,18 +235,9 @@ def _features_here(config: CacheConfig) -> Features:
 # --- which caches there are ---------------------------------------------------------------------------------------
 
 
-def _data_cache() -> Path:
-    """The folder of everything that can be fetched or made again: `TINYTORCH_CACHE`, else the system's place for caches."""
-    if named := os.environ.get("TINYTORCH_CACHE"):
-        return Path(named).expanduser().absolute()
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("tinytorch", appauthor=False))
-
-
 def _built_here() -> list[str]:
     with suppress(OSError, ValueError):
-        names = json.loads((_data_cache() / _KNOWN).read_text("utf-8"))
+        names = json.loads((cache_folder() / _KNOWN).read_text("utf-8"))
         if isinstance(names, list):
             return [name for name in names if isinstance(name, str)]
     return []
@@ -255,7 +247,7 @@ def _remember(folder: Path) -> None:
     """Note a cache for `known_caches`. A home that can't be written is no reason not to build."""
     name = str(folder.resolve())
     with suppress(OSError):
-        place = _data_cache()
+        place = cache_folder()
         place.mkdir(parents=True, exist_ok=True)
         with files.lock(place / f"{_KNOWN}.lock", timeout=5):
             if name not in (names := _built_here()):

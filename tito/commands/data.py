@@ -12,9 +12,10 @@ _DATASETS = "tito.commands.datasets"
     cls=Group,
     lazy={
         "list": f"{_DATASETS}:list_datasets", "download": _DATASETS, "show": _DATASETS, "verify": _DATASETS, "path": f"{_DATASETS}:print_path", "clean": _DATASETS,
+        "recommend": "tito.commands.data_recommend",
         "cache": "tito.commands.data_cache",
     },
     example="tito data list\ntito data download mnist",
 )  # fmt: skip
 def data() -> None:
-    """Get datasets, look at them, keep them whole, and cache features."""
+    """Get datasets, look at them, load them fast, and cache features."""

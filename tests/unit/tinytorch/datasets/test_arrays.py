@@ -13,6 +13,7 @@ from tests.unit.tinytorch.datasets.conftest import entry
 from tinytorch import datasets
 from tinytorch.datasets import arrays, cache, registry
 from tinytorch.errors import ConfigError, DataError
+from tinytorch.places import cache_folder
 
 HEAD = '[{name}]\ntitle = "t"\nreader = "{reader}"\nlicence = "l"\ncitation = "c"\nshape = {shape}\nclasses = ["a", "b", "c"]\nmirrors = ["file:///nowhere/"]\n'
 PIXELS = np.arange(4 * 2 * 3, dtype=np.uint8).reshape(4, 2, 3)
@@ -268,7 +269,7 @@ def test_nothing_of_a_download_that_goes_on_is_removed(archive):
     dataset = registry.dataset("rec")
     with cache.locked(dataset, "r.tar.gz", timeout=0):
         pass
-    (lock,) = (cache.cache_folder() / "locks").iterdir()
+    (lock,) = (cache_folder() / "locks").iterdir()
     with held_elsewhere(lock), pytest.raises(DataError, match="rec is being downloaded by another process; nothing of it was removed"):
         cache.remove(dataset)
     assert (folder / "r.tar.gz").exists()
@@ -282,4 +283,4 @@ def test_the_arrays_of_the_bundled_digits_are_not_kept():
 def test_the_cache_is_where_it_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     assert cache.folder(registry.dataset("mnist")) == tmp_path / "a cache \N{SNAKE}" / "datasets" / "mnist"
     monkeypatch.delenv("TINYTORCH_CACHE")
-    assert cache.cache_folder().name == "tinytorch" or "tinytorch" in cache.cache_folder().parts
+    assert cache_folder().name == "tinytorch" or "tinytorch" in cache_folder().parts

@@ -11,9 +11,10 @@ import pytest
 from tests.unit.tinytorch.datasets.conftest import QUICK, TIMEOUT, file_of, noise
 from tests.unit.tinytorch.dropped import sent_twice
 from tests.unit.tinytorch.server import Drop, Fault, Server, Stall, Status
-from tinytorch.datasets.fetch import Fetch, NotWritten, Stopped, local_path
+from tinytorch.datasets.fetch import Fetch, NotWritten, Stopped
 from tinytorch.datasets.registry import File
 from tinytorch.errors import DataError
+from tinytorch.places import local_path
 
 DATA = noise(300_000)
 OTHER = noise(300_000, seed=1)

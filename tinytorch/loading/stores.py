@@ -1,0 +1,329 @@
+"""Where shards are: a folder, a web server, an object store. One small interface, and one way to fail.
+
+A read that is interrupted goes on where it was, and whatever may pass is tried again (`tinytorch.retry`).
+"""
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote, urlsplit
+
+from tinytorch.errors import CloudError, ConfigError, DataError, TinyTorchError
+from tinytorch.places import local_path
+from tinytorch.retry import ExponentialBackoffPolicy, RetryPolicy
+
+if TYPE_CHECKING:
+    import requests
+
+__all__ = ["FolderStore", "HttpStore", "S3Store", "Store", "open_store", "pause", "stop_with", "store_at"]
+
+_PIECE = 2**16  # bytes received at a time: no more than that is lost when a connection drops
+_TIMEOUT = (10, 30)  # seconds to connect; seconds without a byte
+_CONNECTIONS = 32  # that are kept for the next request
+_thread = threading.local()  # its `stopping` says that nobody waits any more for what the thread reads
+
+
+def stop_with(stopping: threading.Event) -> None:
+    """Let what this thread reads end soon after `stopping` is set, also while it waits for another try."""
+    _thread.stopping = stopping
+
+
+def pause(seconds: float) -> None:
+    """Wait; a thread whose `stop_with` is set ends here, with a DataError that nobody sees any more."""
+    stopping = getattr(_thread, "stopping", None) or threading.Event()
+    if stopping.wait(seconds):
+        raise DataError("the read was stopped")
+
+
+class Store(Protocol):
+    """Files by name, which don't change while they are read."""
+
+    place: str  # as people name it
+
+    def read(self, name: str, start: int = 0, end: int | None = None) -> bytes:
+        """Bytes `start` to `end` (not included, or the end of the file) of a file.
+
+        Raises: DataError or CloudError, saying what was wrong and what to do.
+        """
+
+    def size(self, name: str) -> int:
+        """Bytes of a file."""
+
+    def close(self) -> None:
+        """Let go of connections."""
+
+
+def open_store(place: str | PathLike[str], *, retry: RetryPolicy | None = None) -> Store:
+    """The store at a path, a `file://`, `http://` or `https://` address, or `s3://bucket/prefix`.
+
+    `retry` says how often a call over the network is tried.
+
+    Raises: ConfigError for another kind of address, or if S3 is asked for and boto3 isn't installed.
+    """
+    retry = retry or ExponentialBackoffPolicy(sleep=pause)
+    text = str(place)
+    scheme = text.partition("://")[0] if "://" in text else ""
+    if scheme == "s3":
+        return S3Store(text, retry)
+    if scheme in ("http", "https"):
+        return HttpStore(text, retry)
+    if scheme == "file":
+        return FolderStore(local_path(text))
+    if scheme:
+        raise ConfigError(f"{text}: {scheme}:// isn't known. Name a folder, or file://, http://, https:// or s3://bucket/prefix")
+    return FolderStore(Path(place))
+
+
+@contextmanager
+def store_at(place: str | PathLike[str] | Store) -> Iterator[Store]:
+    """An open store, or the one at `place`, which is closed if the block fails."""
+    if not isinstance(place, str | PathLike):
+        yield place
+        return
+    store = open_store(place)
+    try:
+        yield store
+    except BaseException:
+        store.close()
+        raise
+
+
+class FolderStore:
+    """A folder, also on a mounted network."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.place = str(path)
+
+    def read(self, name: str, start: int = 0, end: int | None = None) -> bytes:
+        try:
+            with (self.path / name).open("rb") as file:
+                file.seek(start)
+                data = file.read(-1 if end is None else end - start)
+        except OSError as error:
+            raise self._unreadable(name, error) from error
+        if end is not None and len(data) < end - start:
+            raise _ended(f"{self.path / name}", start + len(data), end, retryable=False)
+        return data
+
+    def size(self, name: str) -> int:
+        try:
+            return (self.path / name).stat().st_size
+        except OSError as error:
+            raise self._unreadable(name, error) from error
+
+    def _unreadable(self, name: str, error: OSError) -> DataError:
+        hint = "" if (self.path / name).exists() else ". Is this the folder that tinytorch.loading.write_shards wrote, whole?"
+        return DataError(f"{self.path / name}: {error.strerror or error}{hint}")
+
+    def close(self) -> None: ...
+
+
+class _NetworkStore:
+    """Reads that go on where they were interrupted."""
+
+    def __init__(self, place: str, retry: RetryPolicy) -> None:
+        self.place = place.rstrip("/")
+        self.retry = retry
+
+    def receive(self, name: str, start: int, end: int | None, into: bytearray) -> None:
+        """Append bytes `start` to `end` of a file to `into`, piece by piece; one try.
+
+        A server without ranges can only send all: where all is wanted, `into` is emptied first.
+        """
+        raise NotImplementedError
+
+    def read(self, name: str, start: int = 0, end: int | None = None) -> bytes:
+        received = bytearray()
+        furthest, done = 0, False
+
+        def go_on() -> None:
+            nonlocal furthest, done
+            try:
+                self.receive(name, start + len(received), end, received)
+                if end is not None and len(received) != end - start:
+                    raise _ended(f"{self.place}/{name}", start + len(received), end, retryable=True)
+            except TinyTorchError as error:
+                if not error.retryable or len(received) <= furthest:
+                    raise
+                furthest = len(received)  # it got further than ever: that is no failed try
+            else:
+                done = True
+
+        while not done:
+            self.retry.call(go_on)
+        return bytes(received)
+
+
+def _ended(what: str, at: int, end: int, *, retryable: bool) -> DataError:
+    return DataError(f"{what} ends at byte {at}, and {end} were expected", retryable=retryable)
+
+
+class HttpStore(_NetworkStore):
+    """A folder on a web server."""
+
+    def __init__(self, place: str, retry: RetryPolicy) -> None:
+        super().__init__(place, retry)
+        self._opening = threading.Lock()
+        self._opened: requests.Session | None = None
+
+    def _session(self) -> requests.Session:
+        import requests
+
+        with self._opening:
+            if self._opened is None:
+                self._opened = requests.Session()
+                for scheme in ("http://", "https://"):
+                    self._opened.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=_CONNECTIONS))
+            return self._opened
+
+    def receive(self, name: str, start: int, end: int | None, into: bytearray) -> None:
+        from tinytorch import http
+
+        all_is_wanted = end is None and start == len(into)
+        ranged = start > 0 or end is not None
+        headers = {"Range": f"bytes={start}-{'' if end is None else end - 1}"} if ranged else {}
+        with http.request(self._url(name), headers=headers, session=self._session()) as response:
+            if ranged and response.status_code == 200:
+                if not all_is_wanted:
+                    raise DataError(
+                        f"{self._url(name)}: the server doesn't serve parts of files (Range), which DirectS3 needs. "
+                        "Use LocalCache, which fetches whole shards"
+                    )
+                into.clear()
+            elif ranged and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+                raise DataError(
+                    f"{self._url(name)}: asked for bytes from {start} on, the server sent "
+                    f"{response.headers.get('Content-Range', 'none of them')}"
+                )
+            for piece in response.iter_content(_PIECE):
+                into += piece
+                pause(0)
+
+    def has_ranges(self, name: str) -> bool:
+        """Whether the server serves parts of a file."""
+        from tinytorch import http
+
+        def ask() -> bool:
+            with http.request(self._url(name), headers={"Range": "bytes=0-0"}, session=self._session()) as response:
+                return response.status_code == 206
+
+        return self.retry.call(ask)
+
+    def size(self, name: str) -> int:
+        from tinytorch import http
+
+        def ask() -> int:
+            with http.request(self._url(name), method="HEAD", session=self._session()) as response:
+                length = response.headers.get("Content-Length", "")
+            if not length.isdigit():
+                raise DataError(f"{self._url(name)}: the server doesn't say how long it is")
+            return int(length)
+
+        return self.retry.call(ask)
+
+    def _url(self, name: str) -> str:
+        return f"{self.place}/{quote(name)}"
+
+    def close(self) -> None:
+        with self._opening:
+            if self._opened is not None:
+                self._opened.close()
+                self._opened = None
+
+
+class S3Store(_NetworkStore):
+    """A prefix in a bucket of S3, or of another service that speaks its protocol (`AWS_ENDPOINT_URL`)."""
+
+    def __init__(self, place: str, retry: RetryPolicy) -> None:
+        super().__init__(place, retry)
+        parts = urlsplit(self.place)
+        if not parts.netloc:
+            raise ConfigError(f"{place}: no bucket; expected s3://bucket/prefix")
+        self.bucket, self.prefix = parts.netloc, parts.path.strip("/")
+        try:
+            import boto3
+            from botocore.config import Config
+            from botocore.exceptions import BotoCoreError
+        except ImportError as error:
+            raise ConfigError(f'{place}: S3 needs boto3. Install it: pip install "tinytorch[s3]"') from error
+        # boto3's own retries are off: two policies would multiply their tries, and only ours goes on in mid-file
+        config = Config(
+            retries={"total_max_attempts": 1}, connect_timeout=_TIMEOUT[0], read_timeout=_TIMEOUT[1], max_pool_connections=_CONNECTIONS
+        )
+        try:
+            self._client: Any = boto3.session.Session().client("s3", config=config)
+        except (BotoCoreError, ValueError) as error:
+            raise CloudError(f"{place}: boto3 can't be set up ({error}). Look at AWS_PROFILE, AWS_REGION and AWS_ENDPOINT_URL") from error
+
+    def _key(self, name: str) -> str:
+        return f"{self.prefix}/{name}" if self.prefix else name
+
+    def receive(self, name: str, start: int, end: int | None, into: bytearray) -> None:
+        ranged = {"Range": f"bytes={start}-{'' if end is None else end - 1}"} if start or end is not None else {}
+        from botocore.exceptions import BotoCoreError, ClientError
+        from urllib3.exceptions import HTTPError
+
+        try:
+            body = self._client.get_object(Bucket=self.bucket, Key=self._key(name), **ranged)["Body"]
+            try:
+                for piece in body.iter_chunks(_PIECE):
+                    into += piece
+                    pause(0)
+            finally:
+                body.close()
+        except (ClientError, BotoCoreError, HTTPError) as error:
+            raise self._refused(name, error) from error
+
+    def size(self, name: str) -> int:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        def ask() -> int:
+            try:
+                return int(self._client.head_object(Bucket=self.bucket, Key=self._key(name))["ContentLength"])
+            except (ClientError, BotoCoreError) as error:
+                raise self._refused(name, error) from error
+
+        return self.retry.call(ask)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _refused(self, name: str, error: Exception) -> TinyTorchError:
+        """What S3 answered, as an error that says what to do."""
+        from botocore import exceptions
+
+        where = f"s3://{self.bucket}/{self._key(name)}"
+        answer: dict[str, Any] = getattr(error, "response", None) or {}
+        code = str(answer.get("Error", {}).get("Code", ""))
+        status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        if code == "NoSuchBucket":
+            return DataError(f"{where}: there is no bucket {self.bucket!r}. Check its name: aws s3 ls")
+        if code in ("NoSuchKey", "404"):
+            return DataError(f"{where}: there is no such object. Check the prefix: aws s3 ls s3://{self.bucket}/{self.prefix}")
+        if isinstance(error, exceptions.NoCredentialsError | exceptions.PartialCredentialsError):
+            return CloudError(f"{where}: no credentials. Run `aws configure`, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+        if code in _WRONG_REGION or status == 301:
+            headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+            right = headers.get("x-amz-bucket-region") or re.sub(r".*expecting '([\w-]+)'.*|.*", r"\1", str(error))
+            return CloudError(f"{where}: the bucket is in another region. Set AWS_REGION to {right or 'its region'}")
+        if status == 416:
+            return DataError(f"{where}: shorter than the index says. Write the dataset again")
+        if status in (401, 403) or code in _NOT_ALLOWED:
+            return CloudError(f"{where}: not allowed ({code or status}). Check the credentials, and that they may read this bucket")
+        passing = (
+            exceptions.HTTPClientError, exceptions.IncompleteReadError, exceptions.ConnectionError,
+        )  # fmt: skip
+        may_pass = status >= 500 or code in _BUSY or not isinstance(error, exceptions.ClientError | exceptions.BotoCoreError)
+        may_pass = (may_pass or isinstance(error, passing)) and not isinstance(error, exceptions.SSLError)
+        return CloudError(f"{where}: {error}", retryable=may_pass)
+
+
+_WRONG_REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
+_NOT_ALLOWED = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "AccessDenied", "RequestTimeTooSkewed"}
+_BUSY = {"SlowDown", "RequestTimeout", "Throttling", "ThrottlingException", "InternalError", "ServiceUnavailable"}
