@@ -12,7 +12,7 @@ from tinytorch.datasets.registry import Dataset, File
 from tinytorch.errors import DataError
 from tinytorch.places import cache_folder
 
-__all__ = ["Checked", "arrived", "folder", "is_there", "is_whole", "leftovers", "length", "locked", "made", "missing", "remove", "verify"]
+__all__ = ["Checked", "arrived", "checked", "folder", "is_there", "is_whole", "leftovers", "length", "locked", "made", "missing", "remove"]
 
 _ARRAYS = re.compile(r"[a-z]+-(images|labels)-[0-9a-f]{8}\.npy")  # what `load` keeps
 
@@ -55,17 +55,8 @@ def length(path: Path) -> int:
         return 0
 
 
-def verify(dataset: Dataset) -> list[Checked]:
-    """Each file of the dataset, with its checksum compared, and each array that `load` has kept, compared with its file."""
-    from tinytorch.datasets import arrays
-
-    found = [_checked(folder(dataset) / file.name, file) for file in dataset.files]
-    if all(file.state == "whole" for file in found):
-        found += [Checked(path, "whole" if is_same else "damaged") for path, is_same in arrays.compared(dataset)]
-    return found
-
-
-def _checked(path: Path, file: File) -> Checked:
+def checked(path: Path, file: File) -> Checked:
+    """What became of a file, by its checksum."""
     if not path.is_file():
         return Checked(path, "missing")
     try:
@@ -77,7 +68,7 @@ def _checked(path: Path, file: File) -> Checked:
 
 def is_whole(dataset: Dataset, file: File) -> bool:
     """Whether the file is there with the right checksum."""
-    return _checked(folder(dataset) / file.name, file).state == "whole"
+    return checked(folder(dataset) / file.name, file).state == "whole"
 
 
 @contextmanager

@@ -11,7 +11,7 @@ _DATASETS = "tito.commands.datasets"
 @click.group(
     cls=Group,
     lazy={
-        "list": f"{_DATASETS}:list_datasets", "download": _DATASETS, "show": _DATASETS, "verify": _DATASETS, "path": f"{_DATASETS}:print_path", "clean": _DATASETS,
+        "list": f"{_DATASETS}:list_datasets", "download": _DATASETS, "show": _DATASETS, "verify": f"{_DATASETS}:verify_datasets", "path": f"{_DATASETS}:print_path", "clean": _DATASETS,
         "recommend": "tito.commands.data_recommend",
         "cache": "tito.commands.data_cache",
     },

@@ -134,18 +134,19 @@ def _say_images(facts: dict[str, Any]) -> None:
         render.say(f"{name}: {split['samples']:,} images of {shape}, values {split['lowest']} to {split['highest']}, mean {split['mean']}")
 
 
-@click.command(cls=Command, example="tito data verify\ntito data verify mnist")
+@click.command("verify", cls=Command, example="tito data verify\ntito data verify mnist")
 @any_
 @json_option
-def verify(names: tuple[str, ...], as_json: bool) -> int:
+def verify_datasets(names: tuple[str, ...], as_json: bool) -> int:
     """Compare datasets with their checksums.
 
     Without names, those of which something is here. Exits 1 if a file is damaged or missing.
     """
     from tinytorch.datasets import cache
+    from tinytorch.datasets.verifying import verify
 
     wanted = [d for d in _datasets(names) if names or d.is_bundled or cache.arrived(d)]
-    found = {dataset.name: cache.verify(dataset) for dataset in wanted}
+    found = {dataset.name: verify(dataset) for dataset in wanted}
     wrong = {name: [file for file in files if file.state != "whole"] for name, files in found.items()}
     is_whole = not any(wrong.values())
     if as_json:

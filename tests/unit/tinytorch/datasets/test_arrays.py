@@ -12,6 +12,7 @@ import pytest
 from tests.unit.tinytorch.datasets.conftest import entry
 from tinytorch import datasets
 from tinytorch.datasets import arrays, cache, registry
+from tinytorch.datasets.verifying import verify
 from tinytorch.errors import ConfigError, DataError
 from tinytorch.places import cache_folder
 
@@ -229,7 +230,7 @@ def test_a_split_that_there_is_not_is_told(pair):
 
 
 def states(name: str) -> dict[str, str]:
-    return {file.path.name.partition("-")[0]: file.state for file in cache.verify(registry.dataset(name))}
+    return {file.path.name.partition("-")[0]: file.state for file in verify(registry.dataset(name))}
 
 
 def test_verify_tells_whole_damaged_and_missing(archive):
