@@ -127,6 +127,7 @@ class CourseSession:
             expression=self.config.option.markexpr or "",
             arguments=[(invoked / argument.split("::")[0]).resolve() for argument in self.config.args],
             is_begun=lambda module: int(module.number) in completed or is_begun(self.workspace, module),
+            is_here=self.workspace.has,
         )
 
     def _collect_from_root(self) -> None:

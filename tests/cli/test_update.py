@@ -8,13 +8,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pytest_tinytorch.update import trial
 from pytest_tinytorch.workspace.convert import to_notebook
 from tests.cli.conftest import Tito
-from tests.plugin.conftest import ALPHA, BETA, Student
+from tests.plugin.conftest import ALPHA, BETA, REQUIRED, Student
 from tests.update.histories import tree
 
 DOUBLE, ROOT = "tests/01_tensor/test_double.py", "tests/01_tensor/test_root.py"
@@ -91,11 +92,25 @@ What changed:
 
 Modules that changed, which 'tito update' does not touch:
    02 Activations (modified): tito update --module 02 --merge
+      1.1.0, bug fix: Negative numbers were not tested.
 
 Run 'tito update' to apply, or 'tito update --dry-run' to preview.
 """
     assert tito("update", "--dry-run").out.startswith(f"Would update {MILESTONE}\nWould update {DOUBLE}\nWould skip modules/02")
     assert tree(student.root) == before
+
+
+@pytest.mark.parametrize("student", ["py", "ipynb"], indirect=True)
+def test_the_reasons_of_a_module_stand_below_it_and_in_the_cell_to_settle(student: Student, install: Install, tito: Tito):
+    student.solve("01_tensor")
+    student.write(BETA.replace("def quadruple(x):", "def quadruple(x):  # mine"), "02_activations")
+    install({"CHANGES.toml": CHANGES, "modules/02_activations/02_activations.py": BETA.replace("def quadruple(x):", "def quadruple(x, /):")})
+    module = "   02 Activations (modified): tito update --module 02 --merge\n      1.1.0, bug fix: Negative numbers were not tested.\n"
+    assert module in tito("update", "--check").out
+    [facts] = json.loads(tito("update", "--check", "--json").out)["modules"]
+    assert facts["reasons"] == [{"version": "1.1.0", "kind": "fix", "why": "Negative numbers were not tested."}]
+    assert "to settle: quadruple." in tito("update", "--module", "02", "--merge").out
+    assert "Negative numbers were not tested." in student.path("02_activations").read_text("utf-8")
 
 
 def test_update_replaces_what_was_not_modified_and_names_the_rest(newer: None, student: Student, tito: Tito):
@@ -248,6 +263,82 @@ def test_a_renamed_module_leaves_an_edited_test_which_stops_nothing(student: Stu
     assert sorted(path.name for path in (student.root / "modules" / "02_nonlinear").iterdir()) == ["02_nonlinear.ipynb", "02_nonlinear.py"]
     assert student.pytest("-m", "module01", "--tito-complete", "-o", "tito_notebook_check=no").returncode == 0
     assert student.pytest("-q").returncode == 0
+
+
+# --- what only the installed course has ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def with_layers(student: Student, install: Install) -> None:
+    """A version of the course in which module 03 and milestone 02 are written, and which the workspace isn't of."""
+    curriculum = text(student, "curriculum.toml").replace('needs = ["01", "02"]\ngoal = "Not', 'needs = ["01"]\ngoal = "Not')
+    install({
+        "curriculum.toml": curriculum + CROSSING,
+        "modules/03_layers/03_layers.py": BETA.replace("quadruple", "layer"),
+        "modules/03_layers/README.md": "Layers.\n",
+        "tests/03_layers/test_layer.py": "def test_layer():\n    pass\n",
+        "milestones/02_1969_xor/xor.py": "def run():\n    return {}\n",
+        "required_tests.json": json.dumps(REQUIRED | {"module03": ["tests/03_layers/test_layer.py::test_layer"]}),
+    })
+
+
+CROSSING = '''
+[[milestone]]
+number = "02"
+slug = "xor"
+title = "XOR"
+year = 1969
+needs = ["01"]
+goal = "The second"
+'''
+
+
+@pytest.mark.parametrize("command", [
+    ["module", "start", "03"], ["module", "reset", "03", "--yes"], ["module", "test", "03"], ["module", "complete", "03"],
+    ["module", "watch", "03"], ["module", "hint", "03"], ["module", "diff", "03"], ["module", "convert", "03", "--to", "ipynb"],
+    ["update", "--module", "03", "--merge"], ["milestone", "run", "02"], ["export", "03"],
+], ids=" ".join)  # fmt: skip
+def test_what_a_newer_course_brings_is_got_by_an_update(with_layers: None, student: Student, real_tito: Callable[..., Any], command: list[str]):
+    before = tree(student.root, but=(".tito/lock",))
+    answer = real_tito(*command)
+    assert answer.returncode == 1 and "is not in this workspace yet" in answer.stdout + answer.stderr
+    assert "Bring it in with: tito update\n" in answer.stdout + answer.stderr
+    assert tree(student.root, but=(".tito/lock",)) == before
+
+
+def test_a_completion_and_the_status_say_how_to_get_what_a_newer_course_brings(with_layers: None, student: Student, tito: Tito):
+    student.solve("01_tensor")
+    done = student.pytest("-m", "module01", "--tito-complete", "-o", "tito_notebook_check=no")
+    assert "  unlocked: 03 Layers, tito update brings it in\n" in done.stdout
+    assert "  unlocked: Milestone 02 - XOR (1969), tito update brings it in\n" in done.stdout
+    said = tito("status").out
+    assert "Bring in module 03, milestone 02: tito update\n" in said
+    assert "[-] 03 Layers [not in this workspace yet: tito update]\n" in said
+    assert "left out" not in student.pytest("-q").stdout
+    tito("update")
+    assert "[ ] 03 Layers\n" in tito("status").out and tito("module", "start", "03").status == 0
+
+
+def test_a_module_that_was_reset_to_the_installed_course_is_current(student: Student, install: Install, tito: Tito):
+    install({"modules/02_activations/README.md": "Read me.\n", DOUBLE: text(student, DOUBLE) + "\n"})
+    student.path("02_activations").unlink()
+    tito("module", "reset", "02", "--yes")
+    assert tito("update").out == f"""\
+Added modules/02_activations/README.md
+Updated {DOUBLE}
+To take this update back: tito update --rollback
+"""
+
+
+def test_without_a_record_of_what_was_begun_check_and_merge_agree(student: Student, tito: Tito):
+    student.solve("01_tensor")
+    shutil.rmtree(student.root / ".tito")
+    said = tito("update", "--check").out
+    assert "What you started from isn't known any more" in said and "   01 Tensor (modified): tito update --module 01\n" in said
+    assert "--merge" not in said + tito("update").out
+    assert tito("update", "--module", "01", "--merge").status == 1
+    [module] = json.loads(tito("update", "--check", "--json").out)["modules"]
+    assert (module["has_base"], module["command"]) == (False, "tito update --module 01")
 
 
 # --- one module ----------------------------------------------------------------------------------------------------

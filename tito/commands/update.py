@@ -108,27 +108,37 @@ def _say_available(workspace: Workspace, planned: Plan) -> None:
     if not (files or skipped or planned.modules):
         render.say("Everything is up to date.")
         return
-    reasons: dict[tuple[str, str, str], None] = {}
+    reasons: dict[Reason, None] = {}
     reasons_of = _reasons(workspace, planned)
     render.say("Available updates:" if files else "Available updates: none")
     for label, steps in _gathered(files):
         found = [reason for step in steps for reason in reasons_of(step.path)]
-        reasons |= dict.fromkeys((r.version, KINDS[r.kind], r.why) for r in found)
+        reasons |= dict.fromkeys(found)
         render.say(f"   {label} ({KINDS[found[0].kind] if found else _DONE[steps[0].action].lower()})")
     for step in skipped:
         render.say(f"   {step.path} (will be {_DONE[step.action].lower()}: {step.why_not})")
-    for module in planned.modules:
-        reasons |= dict.fromkeys((r.version, KINDS[r.kind], r.why) for path in module.paths for r in reasons_of(path))
     if reasons:
         render.say("\nWhat changed:")
-        for version, kind, why in reasons:
-            render.say(f"   {version}, {kind}: {why}")
-    if planned.modules:
+        for reason in reasons:
+            render.say(f"   {_told(reason)}")
+    if changed := [module for module in planned.modules if module.has_base]:
         render.say("\nModules that changed, which 'tito update' does not touch:")
-        for module in planned.modules:
+        for module in changed:
+            render.say(f"   {module.module.label} ({module.state}): {module.command}")
+            for reason in dict.fromkeys(reason for path in module.paths for reason in reasons_of(path)):
+                render.say(f"      {_told(reason)}")
+    if unknown := [module for module in planned.modules if not module.has_base]:
+        render.say("\nModules that may have changed. What you started from isn't known any more, so they can't be merged. Yours are backed up first:")
+        for module in unknown:
             render.say(f"   {module.module.label} ({module.state}): {module.command}")
     if files:
         render.say("\nRun 'tito update' to apply, or 'tito update --dry-run' to preview.")
+
+
+def _told(reason: Reason) -> str:
+    from pytest_tinytorch.update.releases import KINDS
+
+    return f"{reason.version}, {KINDS[reason.kind]}: {reason.why}"
 
 
 def _gathered(steps: Sequence[Step]) -> list[tuple[str, list[Step]]]:
@@ -171,7 +181,7 @@ def _say_done(planned: Plan, words: dict[str, str]) -> None:
     if planned.modules:
         render.say()
         for change in planned.modules:
-            verb = "merge the change into" if change.command.endswith("--merge") else "take the change of"
+            verb = "merge the change into" if change.is_merged else "take the change of" if change.has_base else "take the course's version of"
             render.say(f"To {verb} module {change.module.number}: {change.command}")
         render.say(f"To reset a module to latest: tito module reset {planned.modules[0].module.number}")
     if words is _DONE and any(step.action not in ("skip", "keep") for step in planned.visible):
@@ -197,7 +207,8 @@ def _as_json(workspace: Workspace, planned: Plan) -> dict[str, Any]:
         ],
         "modules": [
             {
-                "number": m.module.number, "state": m.state, "since": m.since, "command": m.command, "paths": list(m.paths),
+                "number": m.module.number, "state": m.state, "since": m.since, "command": m.command, "has_base": m.has_base,
+                "paths": list(m.paths),
                 "reasons": [reason for path in m.paths for reason in why(path)],
             }
             for m in planned.modules

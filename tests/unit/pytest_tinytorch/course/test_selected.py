@@ -11,10 +11,13 @@ from tinytorch.errors import ConfigError
 ROOT = Path("/home/me/mein Ordner")
 
 
-def chosen(course, expression="", *arguments, begun=()):
+def chosen(course, expression="", *arguments, begun=(), absent=()):
     """Markers of what is tested, what `-m` names, and what was left out."""
     paths = [ROOT / argument for argument in arguments or ("",)]
-    selected = select(course, ROOT, expression=expression, arguments=paths, is_begun=lambda module: module.number in begun)
+    selected = select(
+        course, ROOT, expression=expression, arguments=paths, is_begun=lambda module: module.number in begun,
+        is_here=lambda part: part.marker not in absent,
+    )
     return tuple(
         " ".join(part.marker for part in parts) for parts in (selected.parts, selected.named, selected.left_out)
     )
