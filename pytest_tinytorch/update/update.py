@@ -85,6 +85,23 @@ def take_module(workspace: Workspace, module: Module, *, downgrade: bool = False
     return taken
 
 
+def replaces_work(workspace: Workspace, module: Module) -> bool:
+    """Whether `take_module` would replace what the student wrote, or clear a completion."""
+    if module in progress.recorded(workspace):
+        return True
+    for form in workspace.existing_forms(module):
+        got = transaction.content(workspace.pristine / workspace.relative(form))
+        if got is None or not pristine.is_same_content(got, form.read_bytes()):
+            return True
+    return False
+
+
+def can_be_merged(workspace: Workspace, module: Module) -> bool:
+    """Whether there is a working copy of which it is known what it was started from."""
+    versions, forms = workspace.store.read("version.json"), workspace.existing_forms(module)
+    return bool(forms) and all(bases.newest(workspace, versions, workspace.relative(form)) for form in forms)
+
+
 def merge_module(workspace: Workspace, module: Module, *, downgrade: bool = False) -> Taken:
     """Merge the course's version of a module into the student's, test the result, then put it in place.
 

@@ -15,6 +15,7 @@ import pytest
 from pytest_tinytorch.update import trial
 from pytest_tinytorch.workspace.convert import to_notebook
 from tests.cli.conftest import Tito
+from tests.cli.terminal import Terminal
 from tests.plugin.conftest import ALPHA, BETA, REQUIRED, Student
 from tests.update.histories import tree
 
@@ -345,13 +346,48 @@ def test_without_a_record_of_what_was_begun_check_and_merge_agree(student: Stude
 
 
 def test_a_module_is_replaced_after_a_backup(newer: None, student: Student, tito: Tito):
-    answer = tito("update", "--module", "02")
+    answer = tito("update", "--module", "02", "--yes")
+    assert "Its exercises are empty again; what you wrote is in the backup.\n" in answer.out
     assert "Updated modules/02_activations/02_activations.py to version 1.1.0\n" in answer.out
     assert "def quadruple(x, /):\n    raise NotImplementedError" in student.path("02_activations").read_text("utf-8")
     [backup] = (student.root / ".tito" / "backups").glob("02_*")
     assert backup.read_text("utf-8") == BETA
     assert version(student) == "1.0.0", "the rest of the course is as it was"
     assert tito("update", "--rollback").status == 0 and student.path("02_activations").read_text("utf-8") == BETA
+
+
+@pytest.mark.parametrize("state", ["written", "complete"])
+def test_a_module_with_work_in_it_is_not_replaced_unasked(newer: None, student: Student, tito: Tito, state: str):
+    if state == "complete":
+        progress = {"version": "1.0", "completed_modules": [2], "completion_dates": {"2": "2025-11-16T11:00:00"}}
+        (student.root / ".tito" / "progress.json").write_text(json.dumps(progress), "utf-8")
+        shutil.copy(student.root / ".tito" / "pristine" / student.path("02_activations").relative_to(student.root), student.path("02_activations"))
+    before = tree(student.root)
+    answer = tito("update", "--module", "02")
+    assert answer.status == 1 and "In a script: tito update --module 02 --yes\n" in answer.err
+    head, _, rest = answer.out.partition("This will:\n")
+    assert "To keep your work and take in what the course changed: tito update --module 02 --merge\n" in head and "Clear module completion" in rest
+    asked = tito("update", "--module", "02", "--json")
+    assert asked.status == 2 and "--json can't ask" in asked.err and not asked.out
+    assert tree(student.root) == before
+
+
+def test_a_module_without_work_is_replaced_as_it_is_typed(student: Student, install: Install, tito: Tito):
+    install({"modules/02_activations/02_activations.py": BETA.replace("def quadruple(x):", "def quadruple(x, /):")})
+    answer = tito("update", "--module", "02")
+    assert answer.status == 0 and "Updated modules/02_activations/02_activations.py to version 1.1.0\n" in answer.out
+    assert "empty again" not in answer.out
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminal")
+@pytest.mark.parametrize(("key", "said"), [("1", "Updated modules/02_activations/02_activations.py to version 1.1.0"), ("3", "Nothing was changed.")])
+def test_on_a_terminal_it_asks_before_it_replaces_work(newer: None, student: Student, key: str, said: str):
+    with Terminal(["update", "--module", "02"], cwd=student.root, environment=student.environment()) as terminal:
+        terminal.wait_for("Choice [1]: ")
+        terminal.type(f"{key}\n")
+        assert terminal.end() == (key == "3")
+        assert said in terminal.text
+    assert (student.path("02_activations").read_text("utf-8") == BETA) == (key == "3")
 
 
 @pytest.mark.parametrize("student", ["py", "ipynb"], indirect=True)

@@ -232,7 +232,7 @@ def reset(name: str, yes: bool) -> int:
 
     workspace, module = opening.module_workspace(name)
     check_here(workspace, module)
-    if not yes and not reset_is_wanted(workspace, module):
+    if not yes and not reset_is_wanted(workspace, module, command=f"tito module reset {module.number}"):
         return 1
     done = reset_module(workspace, module)
     _say_saved(workspace, done.backups)

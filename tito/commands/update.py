@@ -15,6 +15,7 @@ from tito.options import json_option
 from tito.tab import modules
 
 if TYPE_CHECKING:
+    from pytest_tinytorch.course.curriculum import Module
     from pytest_tinytorch.update.plan import ModuleChange, Plan, Step
     from pytest_tinytorch.update.releases import Reason
     from pytest_tinytorch.update.update import Taken
@@ -31,25 +32,27 @@ _WOULD = {"add": "Would add", "update": "Would update", "remove": "Would remove"
 @click.option("--config", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Take in a changed course.yml of your instructor's, with the folders that it names.")
 @click.option("--module", "name", metavar="NN", shell_complete=modules, help="Put the course's version of one module in place of yours, after a backup.")
 @click.option("--merge", "merges", is_flag=True, help="With --module: merge the course's changes into your work.")
+@click.option("--yes", is_flag=True, help="With --module: replace your work without asking.")
 @click.option("--rollback", is_flag=True, help="Take the last update back.")
 @click.option("--downgrade", is_flag=True, help="Go to an older version of the course.")
 @json_option
 def update(
-    check: bool, dry_run: bool, config: Path | None, name: str | None, merges: bool, rollback: bool, downgrade: bool, as_json: bool
+    check: bool, dry_run: bool, config: Path | None, name: str | None, merges: bool, yes: bool, rollback: bool, downgrade: bool,
+    as_json: bool,
 ) -> int:
     """Bring the installed course's changes into this workspace.
 
     Tests, milestones and other files that you have not modified are replaced, new ones are added. Your modules are never
     touched, unless you ask for one with --module.
     """
-    if sum(map(bool, (check, dry_run, name, rollback))) > 1 or (merges and not name) or (downgrade and rollback):
-        raise click.UsageError("Give one of --check, --dry-run, --module NN and --rollback; --merge goes with --module.")
+    if sum(map(bool, (check, dry_run, name, rollback))) > 1 or ((merges or yes) and not name) or (downgrade and rollback):
+        raise click.UsageError("Give one of --check, --dry-run, --module NN and --rollback; --merge and --yes go with --module.")
     if config and (name or rollback):
         raise click.UsageError("--config brings a whole course: it doesn't go with --module or --rollback.")
     if rollback:
         return _rollback(opening.workspace(), as_json=as_json)
     if name:
-        return _module(opening.workspace(), name, merges=merges, downgrade=downgrade, as_json=as_json)
+        return _module(opening.workspace(), name, merges=merges, yes=yes, downgrade=downgrade, as_json=as_json)
     from pytest_tinytorch.update import plan
     from pytest_tinytorch.update.update import COMMAND, check_direction
     from pytest_tinytorch.update.update import update as bring_up_to_date
@@ -219,10 +222,16 @@ def _as_json(workspace: Workspace, planned: Plan) -> dict[str, Any]:
 # --- one module ---------------------------------------------------------------------------------------------------
 
 
-def _module(workspace: Workspace, name: str, *, merges: bool, downgrade: bool, as_json: bool) -> int:
-    from pytest_tinytorch.update.update import merge_module, take_module
+def _module(workspace: Workspace, name: str, *, merges: bool, yes: bool, downgrade: bool, as_json: bool) -> int:
+    from pytest_tinytorch.update.update import merge_module, replaces_work, take_module
 
     module = workspace.course.module(name)
+    replaces = not merges and replaces_work(workspace, module)
+    if replaces and not yes:
+        if as_json:
+            raise click.UsageError("--json can't ask whether your work may be replaced; add --yes, or --merge to keep it.")
+        if not _is_wanted(workspace, module):
+            return 1
     taken = (merge_module if merges else take_module)(workspace, module, downgrade=downgrade)
     if as_json:
         render.data(_taken_as_json(workspace, taken))
@@ -234,6 +243,8 @@ def _module(workspace: Workspace, name: str, *, merges: bool, downgrade: bool, a
         render.say(f"Backed up to {workspace.relative(path)}")
     for written in taken.written:
         render.say(f"{'Merged' if merges else 'Updated'} {written} {'with' if merges else 'to'} version {taken.version}", bold=True)
+    if replaces:
+        render.say("Its exercises are empty again; what you wrote is in the backup.")
     for step in taken.steps:
         render.say(f"{_DONE[step.action]} {_path(step)}")
     _say_merged(workspace, taken)
@@ -242,6 +253,15 @@ def _module(workspace: Workspace, name: str, *, merges: bool, downgrade: bool, a
     render.say(f"Test it: pytest -m {module.marker}")
     render.say("To take this back: tito update --rollback")
     return 0
+
+
+def _is_wanted(workspace: Workspace, module: Module) -> bool:
+    from pytest_tinytorch.update.update import COMMAND, can_be_merged
+    from tito.dialogs import reset_is_wanted
+
+    command = f"{COMMAND} --module {module.number}"
+    keeping = f"To keep your work and take in what the course changed: {command} --merge"
+    return reset_is_wanted(workspace, module, command=command, otherwise=keeping if can_be_merged(workspace, module) else "")
 
 
 def _say_merged(workspace: Workspace, taken: Taken) -> None:
