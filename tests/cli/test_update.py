@@ -404,6 +404,29 @@ def test_a_merge_is_tested_and_a_complete_module_exported_again(student: Student
     assert "tito export 01" not in tito("export", "--all", "--check").both
 
 
+@pytest.mark.parametrize("student", ["py", "ipynb"], indirect=True)
+def test_a_dry_run_of_a_merge_tests_and_shows_it_and_changes_nothing(student: Student, install: Install, tito: Tito):
+    student.write(ALPHA.replace("def root(x):", "def root(x):  # mine"))
+    install({"modules/01_tensor/01_tensor.py": ALPHA.replace("def root(x):", "def root(x, /):").replace("import math\n", "import math\nimport sys\n")})
+    before = tree(student.root, but=(".tito/lock",))
+    said = tito("update", "--module", "01", "--merge", "--dry-run").out
+    for line in (f"Would merge modules/01_tensor/01_tensor.{student.format} with version 1.1.0", "All tests of the module pass.", "+import sys", "Nothing was changed."):
+        assert f"{line}\n" in said
+    assert "  to settle: root." in said
+    facts = json.loads(tito("update", "--module", "01", "--merge", "--dry-run", "--json").out)
+    assert [conflict["title"] for conflict in facts["conflicts"]] == ["root"] and "+import sys" in facts["diff"]
+    assert tree(student.root, but=(".tito/lock",)) == before
+
+
+def test_a_dry_run_of_a_merge_that_breaks_what_works_leaves_nothing(student: Student, install: Install, tito: Tito):
+    student.solve("01_tensor")
+    install({"modules/01_tensor/01_tensor.py": ALPHA.replace("import math\n", "import math\nmath = None\n")})
+    before = tree(student.root, but=(".tito/lock",))
+    answer = tito("update", "--module", "01", "--merge", "--dry-run")
+    assert answer.status == 1 and "tests fail that pass with your file" in answer.err and ".tito/merge" not in answer.err
+    assert tree(student.root, but=(".tito/lock",)) == before
+
+
 def test_a_merge_that_breaks_what_works_is_refused(student: Student, install: Install, tito: Tito):
     student.solve("01_tensor")
     install({"modules/01_tensor/01_tensor.py": ALPHA.replace("import math\n", "import math\nmath = None\n")})

@@ -28,7 +28,7 @@ _WOULD = {"add": "Would add", "update": "Would update", "remove": "Would remove"
 
 @click.command(cls=Command, example="tito update --check\ntito update\ntito update --module 05 --merge\ntito update --config ../handout/course.yml")
 @click.option("--check", is_flag=True, help="List what the installed course changed, and why. Changes nothing.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, file by file. Changes nothing.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, file by file, or by --merge to your work. Changes nothing.")
 @click.option("--config", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Take in a changed course.yml of your instructor's, with the folders that it names.")
 @click.option("--module", "name", metavar="NN", shell_complete=modules, help="Put the course's version of one module in place of yours, after a backup.")
 @click.option("--merge", "merges", is_flag=True, help="With --module: merge the course's changes into your work.")
@@ -45,14 +45,16 @@ def update(
     Tests, milestones and other files that you have not modified are replaced, new ones are added. Your modules are never
     touched, unless you ask for one with --module.
     """
-    if sum(map(bool, (check, dry_run, name, rollback))) > 1 or ((merges or yes) and not name) or (downgrade and rollback):
-        raise click.UsageError("Give one of --check, --dry-run, --module NN and --rollback; --merge and --yes go with --module.")
+    if sum(map(bool, (check, dry_run and not merges, name, rollback))) > 1 or ((merges or yes) and not name) or (downgrade and rollback):
+        raise click.UsageError(
+            "Give one of --check, --dry-run, --module NN and --rollback; --merge and --yes go with --module, --dry-run with --merge too."
+        )
     if config and (name or rollback):
         raise click.UsageError("--config brings a whole course: it doesn't go with --module or --rollback.")
     if rollback:
         return _rollback(opening.workspace(), as_json=as_json)
     if name:
-        return _module(opening.workspace(), name, merges=merges, yes=yes, downgrade=downgrade, as_json=as_json)
+        return _module(opening.workspace(), name, merges=merges, dry_run=dry_run, yes=yes, downgrade=downgrade, as_json=as_json)
     from pytest_tinytorch.update import plan
     from pytest_tinytorch.update.update import COMMAND, check_direction
     from pytest_tinytorch.update.update import update as bring_up_to_date
@@ -222,7 +224,7 @@ def _as_json(workspace: Workspace, planned: Plan) -> dict[str, Any]:
 # --- one module ---------------------------------------------------------------------------------------------------
 
 
-def _module(workspace: Workspace, name: str, *, merges: bool, yes: bool, downgrade: bool, as_json: bool) -> int:
+def _module(workspace: Workspace, name: str, *, merges: bool, dry_run: bool, yes: bool, downgrade: bool, as_json: bool) -> int:
     from pytest_tinytorch.update.update import merge_module, replaces_work, take_module
 
     module = workspace.course.module(name)
@@ -232,12 +234,18 @@ def _module(workspace: Workspace, name: str, *, merges: bool, yes: bool, downgra
             raise click.UsageError("--json can't ask whether your work may be replaced; add --yes, or --merge to keep it.")
         if not _is_wanted(workspace, module):
             return 1
-    taken = (merge_module if merges else take_module)(workspace, module, downgrade=downgrade)
+    if merges:
+        taken = merge_module(workspace, module, downgrade=downgrade, dry_run=dry_run)
+    else:
+        taken = take_module(workspace, module, downgrade=downgrade)
     if as_json:
         render.data(_taken_as_json(workspace, taken))
         return 0
     if not taken.written and not taken.steps:
         render.say(f"There is nothing to merge: your module {module.label} has all of version {taken.version}.")
+        return 0
+    if dry_run:
+        _say_would_merge(workspace, taken)
         return 0
     for path in taken.backups:
         render.say(f"Backed up to {workspace.relative(path)}")
@@ -255,6 +263,18 @@ def _module(workspace: Workspace, name: str, *, merges: bool, yes: bool, downgra
     return 0
 
 
+def _say_would_merge(workspace: Workspace, taken: Taken) -> None:
+    for written in taken.written:
+        render.say(f"Would merge {written} with version {taken.version}", bold=True)
+    for step in taken.steps:
+        render.say(f"{_WOULD[step.action]} {_path(step)}")
+    _say_merged(workspace, taken, dry_run=True)
+    if taken.diff:
+        render.say()
+        render.diff(taken.diff)
+    render.say("\nNothing was changed.")
+
+
 def _is_wanted(workspace: Workspace, module: Module) -> bool:
     from pytest_tinytorch.update.update import COMMAND, can_be_merged
     from tito.dialogs import reset_is_wanted
@@ -264,7 +284,7 @@ def _is_wanted(workspace: Workspace, module: Module) -> bool:
     return reset_is_wanted(workspace, module, command=command, otherwise=keeping if can_be_merged(workspace, module) else "")
 
 
-def _say_merged(workspace: Workspace, taken: Taken) -> None:
+def _say_merged(workspace: Workspace, taken: Taken, *, dry_run: bool = False) -> None:
     for note in taken.notes:
         render.say(f"  {note}")
     for conflict in taken.conflicts:
@@ -272,7 +292,8 @@ def _say_merged(workspace: Workspace, taken: Taken) -> None:
     if taken.tested is None:
         return
     if taken.exported:
-        render.say(f"All tests pass; exported again to {workspace.relative(taken.exported)}", fg="green")
+        exported = "would be exported again" if dry_run else "exported again"
+        render.say(f"All tests pass; {exported} to {workspace.relative(taken.exported)}", fg="green")
     elif taken.tested.passed:
         render.say("All tests of the module pass.", fg="green")
     elif taken.tested.failed is None:
@@ -280,7 +301,7 @@ def _say_merged(workspace: Workspace, taken: Taken) -> None:
     else:
         count = len(taken.tested.failed)
         render.say(f"{count} test{'s' if count > 1 else ''} of the module fail{'s' if count == 1 else ''}, with the change as without it.", fg="yellow")
-    if taken.outdated:
+    if taken.outdated and not dry_run:
         render.say("The module stays recorded as complete; its export is older than the change until you complete it again.")
 
 
@@ -294,6 +315,7 @@ def _taken_as_json(workspace: Workspace, taken: Taken) -> dict[str, Any]:
         "files": [{"action": step.action, "path": step.path, "why_not": step.why_not} for step in taken.steps],
         "conflicts": [{"title": conflict.title, "diff": conflict.diff} for conflict in taken.conflicts],
         "notes": taken.notes,
+        "diff": taken.diff,
         "failed": None if tested is None or tested.failed is None else sorted(tested.failed),
         "exported": workspace.relative(taken.exported) if taken.exported else None,
     }
