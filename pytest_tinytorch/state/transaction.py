@@ -4,12 +4,16 @@ What is to be written lies ready in `.tito/transaction/`, with a copy of what wa
 it. From then on the change is decided: it is carried out here, or by the next command if this process is killed. An
 error on the way takes back what was done. A change that a command made becomes the newest folder of `.tito/undo/`:
 the plan, and what was there before.
+
+A link stays a link: the file that it points to gets the new content. One that is removed leaves that file as it is,
+and is made again, to the same place, when the change is taken back.
 """
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from dataclasses import replace as with_changes
 from datetime import datetime
@@ -35,6 +39,8 @@ class Change:
     after: str | None
     executable: bool | None = None  # what it is made; None leaves that as it is
     was_executable: bool | None = None  # None on Windows, which has no such thing
+    link: str | None = None  # where the link points that it is made; None for a file, or a link that is there
+    was_link: str | None = None  # where the link pointed that is removed
 
     def now(self, root: Path) -> str | None:
         data = content(root / self.path)
@@ -83,12 +89,12 @@ class Plan:
 
 def replace(
     workspace: Workspace, contents: Mapping[str, bytes | None], *, command: str = "",
-    executable: Mapping[str, bool] | None = None, undoes: str | None = None,
+    executable: Mapping[str, bool] | None = None, links: Mapping[str, str] | None = None, undoes: str | None = None,
 ) -> None:
     """Give files, named by their paths in the workspace, new content, or remove those whose content is None.
 
     `command`, as it is typed, is what `tito undo` calls the change; without one it isn't taken back. `executable`
-    says of files whether they may be run. `undoes` names a change that is forgotten once this one is made.
+    says of files whether they may be run, and `links` of those that aren't there where they point, as links. `undoes` names a change that is forgotten once this one is made.
 
     Raises: StateError if a file can't be written or removed; all are then as they were.
     """
@@ -98,7 +104,8 @@ def replace(
             if command:  # here: once the change is decided, nothing of it may need room
                 (workspace.tito / UNDO_FOLDER).mkdir(exist_ok=True)
             before = {path: content(workspace.root / path) for path in contents}
-            plan = _prepared(workspace.root, Plan(folder, command, now(), (), undoes), contents, before, executable or {})
+            empty = Plan(folder, command, now(), (), undoes)
+            plan = _prepared(workspace.root, empty, contents, before, executable or {}, links or {})
             if plan is None:
                 return
         except OSError as error:
@@ -153,7 +160,8 @@ def content(path: Path) -> bytes | None:
 
 
 def _prepared(
-    root: Path, plan: Plan, contents: Mapping[str, bytes | None], before: Mapping[str, bytes | None], executable: Mapping[str, bool]
+    root: Path, plan: Plan, contents: Mapping[str, bytes | None], before: Mapping[str, bytes | None], executable: Mapping[str, bool],
+    links: Mapping[str, str],
 ) -> Plan | None:
     """The plan with its files written beside it; None if nothing is to be done."""
     changes: list[Change] = []
@@ -170,7 +178,9 @@ def _prepared(
             files.write_atomic(plan.old(len(changes)), old)
         if data is not None and plan.command and is_state(path):
             files.write_atomic(plan.made(len(changes)), data)
-        changes.append(Change(path, _hash(old), _hash(data), becomes, was_executable))
+        was_link = str((root / path).readlink()) if data is None and (root / path).is_symlink() else None
+        link = links.get(path) if data is not None and old is None else None
+        changes.append(Change(path, _hash(old), _hash(data), becomes, was_executable, link, was_link))
     if not changes and not plan.undoes:
         return None
     plan = with_changes(plan, changes=tuple(changes))
@@ -182,7 +192,9 @@ def _carry_out(workspace: Workspace, plan: Plan) -> list[str]:
     """Put every file in place; safe to repeat. Returns the paths of files that somebody edited in the meantime."""
     kept = []
     for number, change in enumerate(plan.changes):
-        path, here = workspace.root / change.path, change.now(workspace.root)
+        path = workspace.root / change.path
+        _make_link(path, change.link)
+        here = change.now(workspace.root)
         if here not in (change.before, change.after):
             kept.append(change.path)
             continue
@@ -226,6 +238,7 @@ def _take_back(root: Path, plan: Plan) -> None:
     """Give files their content of before. If that fails too, the plan stays, and the next command carries it out."""
     for number, change in reversed(list(enumerate(plan.changes))):
         path = root / change.path
+        _make_link(path, change.was_link)
         if change.now(root) == change.before:
             continue
         if change.before is None:
@@ -234,6 +247,15 @@ def _take_back(root: Path, plan: Plan) -> None:
         else:
             files.move(plan.old(number), path)
     _forget(plan.folder)
+
+
+def _make_link(path: Path, target: str | None) -> None:
+    """Make a link where there is nothing. Where the system refuses one, as Windows may, a file takes its place."""
+    if target is None or os.path.lexists(path):
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):
+        path.symlink_to(target)
 
 
 def _forget(folder: Path) -> None:

@@ -55,7 +55,8 @@ def undo(workspace: Workspace, *, of: str = "") -> Undone:
         contents, kept = _contents(workspace, plan)
         saved = _back_up_edited(workspace, plan, contents)
         modes = {c.path: c.was_executable for c in plan.changes if c.before is not None and c.was_executable is not None}
-        transaction.replace(workspace, contents, executable=modes, undoes=plan.folder.name)
+        links = {change.path: change.was_link for change in plan.changes if change.was_link is not None}
+        transaction.replace(workspace, contents, executable=modes, links=links, undoes=plan.folder.name)
     seen = [path for path in contents if not path.startswith(_BOOKKEEPING)]
     return Undone(
         plan,

@@ -57,7 +57,7 @@ def update(workspace: Workspace, *, downgrade: bool = False, command: str = COMM
         contents: Contents = {}
         for step in planned.steps:
             contents |= _carried_out(workspace, versions, step, planned.contents)
-        _write(workspace, versions, contents, planned.new, command)
+        _write(workspace, versions, contents, planned.new, command, links=_moved_links(workspace, planned))
     return planned
 
 
@@ -255,7 +255,15 @@ def _pristine(path: str) -> str:
     return f".tito/pristine/{path}"
 
 
-def _write(workspace: Workspace, versions: State, contents: Contents, version: str, command: str) -> None:
+def _moved_links(workspace: Workspace, planned: Plan) -> dict[str, str]:
+    """Where the working copies point that are links and move: each stays one, and its folder is as deep as before."""
+    moved = {step.path: workspace.root / step.source for step in planned.steps if step.action == MOVE}
+    return {path: str(source.readlink()) for path, source in moved.items() if source.is_symlink()}
+
+
+def _write(
+    workspace: Workspace, versions: State, contents: Contents, version: str, command: str, *, links: Mapping[str, str] | None = None
+) -> None:
     """Put contents in place as one step, with a `version.json` that is true of them; nothing is written for no change."""
     known = workspace.store.read("version.json")
     if (
@@ -269,7 +277,7 @@ def _write(workspace: Workspace, versions: State, contents: Contents, version: s
         entry["modified_by_student"] = not pristine.is_same(entry.get("sha256"), data)
     versions |= {"template_version": version, "last_updated": utc_now()}
     contents[".tito/version.json"] = encoded(versions)
-    transaction.replace(workspace, contents, command=command, executable=_executable(workspace, contents))
+    transaction.replace(workspace, contents, command=command, executable=_executable(workspace, contents), links=links)
 
 
 def _hashes(versions: State) -> dict[str, tuple[object, object]]:

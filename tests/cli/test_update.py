@@ -545,6 +545,33 @@ def test_a_file_that_was_made_read_only_can_be_merged(student: Student, install:
     assert "import sys" in student.path().read_text("utf-8")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+@pytest.mark.parametrize("command", [
+    ["update", "--module", "02", "--yes"], ["update", "--module", "02", "--merge"], ["module", "reset", "02", "--yes"],
+    ["module", "convert", "02", "--to", "ipynb"], ["update"],
+], ids=" ".join)  # fmt: skip
+def test_a_working_copy_that_is_a_link_stays_one_and_undo_brings_it_and_its_content_back(
+    newer: None, student: Student, install: Install, tito: Tito, tmp_path: Path, command: list[str]
+):
+    if command == ["update"]:  # of a course in which the module has another name
+        install({
+            "curriculum.toml": text(student, "curriculum.toml").replace('slug = "activations"', 'slug = "nonlinear"'),
+            "modules/02_activations/02_activations.py": None, "modules/02_nonlinear/02_nonlinear.py": BETA,
+        }, version="1.2.0")  # fmt: skip
+    outside, path = tmp_path / "mein Ordner" / "02.py", student.path("02_activations")
+    outside.parent.mkdir()
+    path.rename(outside)
+    path.symlink_to(outside)
+    before = tree(student.root, but=(".tito",))
+    assert tito(*command).status == 0
+    assert tree(student.root, but=(".tito",)) != before
+    links = [found for found in student.root.rglob("02_*.*") if found.is_symlink()]
+    assert [link.readlink() for link in links] == ([] if "convert" in command else [outside])
+    assert tito("undo").status == 0
+    assert path.readlink() == outside and outside.read_text("utf-8") == BETA
+    assert tree(student.root, but=(".tito",)) == before
+
+
 # --- what goes wrong -----------------------------------------------------------------------------------------------
 
 

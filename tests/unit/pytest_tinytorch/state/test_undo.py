@@ -8,6 +8,7 @@ import pytest
 
 from pytest_tinytorch.state import config, progress, transaction
 from pytest_tinytorch.state.undo import taken_back, undo
+from tinytorch import files
 from tinytorch.errors import StateError
 
 
@@ -127,6 +128,47 @@ def test_an_executable_bit_comes_and_goes(workspace):
     assert path.stat().st_mode == mode | 0o111
     undo(workspace)
     assert path.stat().st_mode == mode
+
+
+@pytest.fixture
+def linked(workspace, tmp_path):
+    """A file in the workspace that is a link to one outside of it; the latter."""
+    (tmp_path / "shared").mkdir()
+    outside = tmp_path / "shared" / "notes \U0001f600.md"
+    outside.write_bytes(b"old")
+    (workspace.root / "notes.md").symlink_to(outside)
+    return outside
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+def test_a_link_stays_one_and_its_target_changes_and_goes_back(workspace, linked):
+    change(workspace, {"notes.md": b"new"})
+    assert linked.read_bytes() == b"new"
+    undo(workspace)
+    assert (workspace.root / "notes.md").is_symlink() and linked.read_bytes() == b"old"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+@pytest.mark.parametrize("then", [b"old", b"edited meanwhile", None], ids=["as it was", "edited", "gone"])
+def test_a_link_that_was_removed_is_made_again_and_its_target_keeps_what_it_got_since(workspace, linked, then):
+    change(workspace, {"notes.md": None, "other.md": b"new"})
+    assert linked.read_bytes() == b"old" and not os.path.lexists(workspace.root / "notes.md")
+    linked.write_bytes(then) if then else linked.unlink()
+    undo(workspace)
+    assert (workspace.root / "notes.md").readlink() == linked
+    assert linked.read_bytes() == (then or b"old")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+def test_an_error_on_the_way_makes_a_removed_link_again(workspace, linked, monkeypatch):
+    def fail(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files, "move", fail)
+    with pytest.raises(StateError, match="No space left"):
+        change(workspace, {"notes.md": None, "other.md": b"new"})
+    assert (workspace.root / "notes.md").readlink() == linked and linked.read_bytes() == b"old"
+    assert not (workspace.root / "other.md").exists() and transaction.undoable(workspace) == []
 
 
 def test_a_broken_plan_is_told_and_nothing_is_changed(workspace):
