@@ -19,14 +19,15 @@ from dataclasses import replace as with_changes
 from datetime import datetime
 from pathlib import Path
 
-from pytest_tinytorch.state.store import STATE_FILES, State, encoded, now
+from pytest_tinytorch.state.store import STATE_FILES, State, encoded, now, way_out
 from pytest_tinytorch.workspace.layout import Workspace
 from tinytorch import files
 from tinytorch.errors import StateError
 
 FOLDER, UNDO_FOLDER = "transaction", "undo"
 KEPT = 20  # changes that can be taken back
-_PLAN = "plan.json"
+PLAN = "plan.json"
+_REPAIR = "tito doctor --repair"
 _EXECUTABLE = 0o111
 
 
@@ -61,18 +62,18 @@ class Plan:
     def read(cls, folder: Path) -> Plan:
         """Raises: StateError if the plan was broken by hand."""
         try:
-            read = json.loads((folder / _PLAN).read_bytes())
+            read = json.loads((folder / PLAN).read_bytes())
             return cls(folder, **read | {"changes": tuple(Change(**change) for change in read["changes"])})
         except (ValueError, KeyError, TypeError) as error:
             raise StateError(
-                f"{folder / _PLAN} can't be read: {error}. Nothing was changed. What it describes can't be finished or taken "
-                f"back; to go on without it: rm -r {folder}"
+                f"{folder / PLAN} can't be read: {error}. Nothing was changed. What it describes can't be finished or taken "
+                f"back; to go on without it, with a copy set aside: {_REPAIR}, or without: rm -r {folder}"
             ) from error
 
     def write(self) -> None:
         plan = asdict(self)
         del plan["folder"]
-        files.write_atomic(self.folder / _PLAN, json.dumps(plan, indent=1).encode("utf-8"))
+        files.write_atomic(self.folder / PLAN, json.dumps(plan, indent=1).encode("utf-8"))
 
     def new(self, number: int) -> Path:
         """Where a file's new content lies until it is put in place."""
@@ -110,12 +111,12 @@ def replace(
                 return
         except OSError as error:
             _remove(folder)
-            raise _failed(error) from error
+            raise _failed(workspace, error) from error
         try:
             _carry_out(workspace, plan)
         except OSError as error:
             _take_back(workspace.root, plan)
-            raise _failed(error) from error
+            raise _failed(workspace, error) from error
 
 
 def change_state(workspace: Workspace, name: str, change: Callable[[State], None], *, command: str) -> State:
@@ -131,7 +132,7 @@ def finish(workspace: Workspace) -> list[str]:
     """Carry out what a killed process had decided; returns what was done, in sentences."""
     folder = workspace.tito / FOLDER
     with workspace.store.locked(), workspace.store.writing(FOLDER):
-        if not (folder / _PLAN).exists():  # it was not decided yet
+        if not (folder / PLAN).exists():  # it was not decided yet
             _remove(folder)
             return []
         plan = Plan.read(folder)
@@ -143,7 +144,7 @@ def finish(workspace: Workspace) -> list[str]:
 def undoable(workspace: Workspace) -> list[Plan]:
     """The changes that can be taken back, newest first."""
     folders = sorted((workspace.tito / UNDO_FOLDER).glob("*"), reverse=True)
-    return [Plan.read(folder) for folder in folders if (folder / _PLAN).is_file()]
+    return [Plan.read(folder) for folder in folders if (folder / PLAN).is_file()]
 
 
 def is_state(path: str) -> bool:
@@ -259,7 +260,7 @@ def _make_link(path: Path, target: str | None) -> None:
 
 
 def _forget(folder: Path) -> None:
-    (folder / _PLAN).unlink(missing_ok=True)  # first: what is left without it counts for nothing
+    (folder / PLAN).unlink(missing_ok=True)  # first: what is left without it counts for nothing
     _remove(folder)
 
 
@@ -280,8 +281,9 @@ def _hash(data: bytes | None) -> str | None:
     return None if data is None else files.sha256(data)
 
 
-def _failed(error: OSError) -> StateError:
-    return StateError(
-        f"{error.filename or FOLDER} can't be written: {error.strerror or error}. Nothing was changed. "
-        "Make room or give yourself the right to write there, then run the command again."
-    )
+def _failed(workspace: Workspace, error: OSError) -> StateError:
+    """What is said of a failed write; one of the files that only this module knows is called `.tito/`."""
+    path = Path(error.filename) if error.filename else workspace.tito
+    if path.is_relative_to(workspace.tito / FOLDER):
+        path = workspace.tito
+    return StateError(f"{path} can't be written: {error.strerror or error}. Nothing was changed. {way_out(error)}")

@@ -67,6 +67,22 @@ def undo(workspace: Workspace, *, of: str = "") -> Undone:
     )
 
 
+def broken(workspace: Workspace) -> dict[Path, str]:
+    """The folders of what can't be taken back, or finished, since somebody broke it; each with what is wrong."""
+    found = {}
+    for folder in (workspace.tito / transaction.FOLDER, *sorted((workspace.tito / transaction.UNDO_FOLDER).glob("*"))):
+        if not (folder / transaction.PLAN).is_file():
+            continue
+        try:
+            plan = Plan.read(folder)
+            for number, change in enumerate(plan.changes if folder.name != transaction.FOLDER else ()):
+                if change.before is not None:
+                    _kept_content(plan, number)
+        except StateError as error:
+            found[folder] = str(error).partition(" Nothing was changed.")[0]
+    return found
+
+
 def _contents(workspace: Workspace, plan: Plan) -> tuple[dict[str, bytes | None], list[str]]:
     """What each file becomes, and the paths of those that stay as somebody edited them."""
     contents: dict[str, bytes | None] = {}
@@ -133,6 +149,6 @@ def _kept_content(plan: Plan, number: int) -> bytes:
     if data is None or files.sha256(data) != plan.changes[number].before:
         raise StateError(
             f"`{plan.command}` can't be taken back: {path} {'is missing' if data is None else 'was changed'}. Nothing was changed. "
-            f"Older states of your work: tito backup list. To go on without this step: rm -r {plan.folder}"
+            f"Older states of your work: tito backup list. To go on without this step, with a copy set aside: tito doctor --repair, or without: rm -r {plan.folder}"
         )
     return data

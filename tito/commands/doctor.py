@@ -69,6 +69,8 @@ def _repaired(patient: opening.Patient) -> list[str]:
 
     if patient.workspace and not patient.knows_course and (brought_back := repair.bring_back_course(patient.workspace)):
         return [*brought_back, *_repaired(opening.for_a_doctor())]
+    if patient.error and patient.workspace and (aside := repair.set_aside_plans(patient.workspace)):
+        return [*aside, *_repaired(opening.for_a_doctor())]
     workspace = None if patient.error else patient.workspace
     return [*_brought_over(workspace), *(repair.repair(workspace) if workspace else ()), *leftovers.remove(workspace)]
 

@@ -6,7 +6,11 @@ import os
 
 import pytest
 
+from pytest_tinytorch.health.check import FAULT
+from pytest_tinytorch.health.repair import set_aside_plans
+from pytest_tinytorch.health.workspace import undo_plans
 from pytest_tinytorch.state import config, progress, transaction
+from pytest_tinytorch.state import undo as undo_module
 from pytest_tinytorch.state.undo import taken_back, undo
 from tinytorch import files
 from tinytorch.errors import StateError
@@ -178,6 +182,32 @@ def test_a_broken_plan_is_told_and_nothing_is_changed(workspace):
     with pytest.raises(StateError, match=r"plan\.json can't be read.*rm -r"):
         undo(workspace)
     assert (workspace.root / "a.txt").read_bytes() == b"1"
+
+
+def break_plan(folder):
+    (folder / "plan.json").write_text("{", "utf-8")
+
+
+def lose_what_was_kept(folder):
+    next(folder.glob("*.old")).unlink()
+
+
+@pytest.mark.parametrize("damage", [break_plan, lose_what_was_kept])
+def test_what_blocks_undo_is_found_and_set_aside_and_nothing_of_it_is_lost(workspace, damage):
+    (workspace.root / "a.txt").write_bytes(b"before")
+    change(workspace, {"b.txt": b"1"}, "first")
+    change(workspace, {"a.txt": b"after"}, "second")
+    assert undo_module.broken(workspace) == {}
+    folder = max((workspace.tito / "undo").iterdir())
+    damage(folder)
+    there = sorted(path.name for path in folder.iterdir())
+    assert list(undo_module.broken(workspace)) == [folder]
+    [check] = undo_plans(workspace)
+    assert check.state == FAULT and str(folder) in check.text and check.fix == "tito doctor --repair"
+    [said] = set_aside_plans(workspace)
+    [aside] = workspace.tito.glob(f"{folder.name}.corrupt-*")
+    assert aside.name in said and sorted(path.name for path in aside.iterdir()) == there
+    assert undo(workspace).plan.command == "first" and set_aside_plans(workspace) == []
 
 
 @pytest.mark.parametrize("damage", ["truncated", "removed"])
