@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -41,8 +41,40 @@ def is_interactive() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty() and not os.environ.get("TITO_NONINTERACTIVE")
 
 
-def say(text: str = "", **style: Any) -> None:
-    """Print a line, in a style (`bold=True`, `fg="green"`) if somebody sees it."""
+def columns(stream: TextIO) -> int:
+    """The width of the terminal that a stream goes to; 0 for a file or a pipe, whose readers count on whole lines."""
+    if not stream.isatty():
+        return 0
+    try:
+        return int(os.environ.get("COLUMNS") or os.get_terminal_size(stream.fileno()).columns)
+    except (OSError, ValueError):
+        return 0
+
+
+def wrapped(text: str, width: int) -> str:
+    r"""Text whose lines are broken between words and indented as they began; of a width of 0, as it is.
+
+    >>> wrapped("  one two\nthree", 6)
+    '  one\n  two\nthree'
+    """
+    lines = text.split("\n")
+    if not width or max(map(len, lines)) <= width:
+        return text
+    import textwrap
+
+    broken: list[str] = []
+    for line in lines:
+        indent = line[: len(line) - len(line.lstrip())]
+        found = textwrap.wrap(
+            line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, replace_whitespace=False, expand_tabs=False
+        )
+        broken += found if len(line) > width and found else [line]
+    return "\n".join(broken)
+
+
+def say(text: str = "", *, whole: bool = False, **style: Any) -> None:
+    """Print text, in a style (`bold=True`, `fg="green"`) if somebody sees it; `whole` lines, to be copied, aren't wrapped."""
+    text = text if whole else wrapped(text, columns(sys.stdout))
     print(click.style(text, **style) if style and is_colourful() else text)
 
 
@@ -55,12 +87,12 @@ def exact(text: str) -> None:
 
 def error(text: str) -> None:
     """Print what went wrong to standard error."""
-    print(f"Error: {text}", file=sys.stderr)
+    notice(f"Error: {text}")
 
 
 def notice(text: str) -> None:
     """Print to standard error, so that it stays out of JSON and pipes."""
-    print(text, file=sys.stderr)
+    print(wrapped(text, columns(sys.stderr)), file=sys.stderr)
 
 
 def data(value: object) -> None:
@@ -71,7 +103,7 @@ def data(value: object) -> None:
 def panel(title: str, lines: Sequence[str]) -> None:
     """Print lines in a frame, or indented below their title."""
     if not is_colourful():
-        print("\n".join([title, *(f"  {line}".rstrip() for line in lines)]))
+        say("\n".join([title, *(f"  {line}".rstrip() for line in lines)]))
         return
     from rich.panel import Panel
     from rich.text import Text
@@ -88,11 +120,13 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.text import Text
 
     drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for header in headers:
-        drawn.add_column(header)
+    terminal = console()
+    # names stand in the first column: they are typed, so the others give way
+    for header, cells in zip(headers, zip(headers, *rows, strict=True), strict=True):
+        drawn.add_column(header, overflow="fold", min_width=None if drawn.columns else min(max(map(len, cells)), terminal.width))
     for row in rows:
         drawn.add_row(*map(Text, row))
-    console().print(drawn)
+    terminal.print(drawn)
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -121,7 +155,7 @@ def status(report: Status, *, as_json: bool) -> None:
     elif is_colourful():
         report.print_rich(console(), datetime.now())
     else:
-        print(report.plain(datetime.now()))
+        say(report.plain(datetime.now()))
 
 
 def undone(workspace: Workspace, done: Undone, *, as_json: bool) -> None:
@@ -147,7 +181,7 @@ def diff(lines: Sequence[str]) -> None:
     """Print a unified diff."""
     colours = {"+": "green", "-": "red", "@": "cyan"}
     for line in lines:
-        say(line, fg=colours.get(line[:1]))
+        say(line, whole=True, fg=colours.get(line[:1]))
 
 
 def code(source: str) -> None:
