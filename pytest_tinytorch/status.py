@@ -204,9 +204,9 @@ class Status:
 
 def _lines(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
     """The lines of a list, each with its state; those that aren't here, and follow one another, are one line."""
-    for state, group in groupby(rows, lambda row: row.state):
+    for (state, due, points), group in groupby(rows, lambda row: (row.state, row.due, row.points)):
         alike = list(group)
-        if state in _MEANS and len(alike) > 1:
+        if state in _MEANS and len(alike) > 1 and due is None and points is None:
             yield f"{_MARKS[state]} {as_ranges([row.part.number for row in alike])} [{_MEANS[state]}]", state
         else:
             yield from ((row.line, state) for row in alike)
