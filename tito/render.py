@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 _NAMED = 10  # files that are told one by one
+_GAP = 2  # blanks between the columns of a table
 
 
 def make_safe() -> None:
@@ -112,7 +113,10 @@ def panel(title: str, lines: Sequence[str]) -> None:
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows in columns: wrapped to a terminal's width, whole in a pipe."""
+    """Print rows in columns: whole in a pipe, between words in a terminal, which gets the first columns that fit.
+
+    The first one is never wrapped: names that are typed stand there.
+    """
     if not is_colourful():
         print("\n".join(aligned([headers, *rows])))
         return
@@ -121,12 +125,30 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
     drawn = Table(box=None, pad_edge=False, header_style="bold")
     terminal = console()
-    # names stand in the first column: they are typed, so the others give way
-    for header, cells in zip(headers, zip(headers, *rows, strict=True), strict=True):
-        drawn.add_column(header, overflow="fold", min_width=None if drawn.columns else min(max(map(len, cells)), terminal.width))
+    widths = fitting([headers, *rows], terminal.width)
+    for header, width in zip(headers, widths, strict=False):
+        drawn.add_column(header, overflow="fold", width=width)
     for row in rows:
-        drawn.add_row(*map(Text, row))
+        drawn.add_row(*map(Text, row[: len(widths)]))
     terminal.print(drawn)
+
+
+def fitting(rows: Sequence[Sequence[str]], width: int) -> list[int]:
+    """The widths of the first columns, as many as fit: of the first one as it is, of the others at least their longest word.
+
+    >>> fitting([("name", "one or two", "size")], 16), fitting([("name", "one or two", "size")], 10)
+    ([4, 4, 4], [4, 4])
+    """
+    first, *others = zip(*rows, strict=True)
+    least = [max(map(len, first)), *(max(len(word) for cell in column for word in cell.split() or [""]) for column in others)]
+    while len(least) > 1 and sum(least) + _GAP * (len(least) - 1) > width:
+        least.pop()
+    room = max(width - sum(least) - _GAP * (len(least) - 1), 0)
+    widths = [min(least[0], width)]
+    for column, short in zip(others, least[1:], strict=False):
+        widths.append(min(max(map(len, column)), short + room))
+        room -= widths[-1] - short
+    return widths
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -19,7 +19,7 @@ from pytest_tinytorch.workspace.layout import Workspace
 from tinytorch import files
 from tinytorch.errors import StateError
 
-_BOOKKEEPING = (".tito/pristine/", ".tito/version.json")  # goes with what it describes, and isn't worth a line
+_BOOKKEEPING = (".tito/pristine/", ".tito/bases/", ".tito/version.json")  # goes with what it describes, and isn't worth a line
 
 
 @dataclass(frozen=True)
