@@ -75,7 +75,7 @@ def take_module(workspace: Workspace, module: Module, *, downgrade: bool = False
     check_written(workspace, module)
     with workspace.store.locked():
         versions, state = workspace.store.read("version.json"), workspace.store.read(progress.PROGRESS)
-        _check_module(workspace, module, versions, downgrade=downgrade)
+        check_module(workspace, module, versions, downgrade=downgrade)
         taken = Taken(module, workspace.course.version, was_complete=int(module.number) in state["completed_modules"])
         contents, written = reset_contents(workspace, module, versions, state)
         taken.written = [workspace.relative(path) for path in written]
@@ -116,7 +116,7 @@ def merge_module(workspace: Workspace, module: Module, *, downgrade: bool = Fals
     check_written(workspace, module)
     with workspace.store.locked():
         versions, state = workspace.store.read("version.json"), workspace.store.read(progress.PROGRESS)
-        _check_module(workspace, module, versions, downgrade=downgrade)
+        check_module(workspace, module, versions, downgrade=downgrade)
         copy = workspace.working_copy(module)
         taken = Taken(module, workspace.course.version, was_complete=module in progress.complete(workspace, state))
         path = workspace.relative(copy.path)
@@ -151,7 +151,7 @@ def merge_module(workspace: Workspace, module: Module, *, downgrade: bool = Fals
     return taken
 
 
-def _check_module(workspace: Workspace, module: Module, versions: State, *, downgrade: bool) -> None:
+def check_module(workspace: Workspace, module: Module, versions: State, *, downgrade: bool) -> None:
     """Raises: UpdateConflict if a working copy of a module is of a newer version of the course, unless `downgrade`."""
     for form in workspace.forms(module):
         has = versions["files"].get(workspace.relative(form), {}).get("version", "unknown")

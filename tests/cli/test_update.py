@@ -515,11 +515,12 @@ def test_a_module_is_not_taken_back_to_an_older_version_unless_asked_for(student
     install({"modules/01_tensor/01_tensor.py": ALPHA + "\n# %%\nnew = 1\n"})
     tito("update", "--module", "01")
     install({"modules/01_tensor/01_tensor.py": ALPHA}, version="0.9.0")
+    student.path().write_text(student.path().read_text("utf-8") + "# mine\n", "utf-8")
     for merges in ((), ("--merge",)):
         answer = tito("update", "--module", "01", *merges)
-        assert answer.status == 1 and "module 01 Tensor is of 1.1.0 here, which is newer" in answer.err
+        assert answer.status == 1 and "module 01 Tensor is of 1.1.0 here, which is newer" in answer.err and not answer.out
     assert "new = 1" in student.path().read_text("utf-8")
-    assert tito("update", "--module", "01", "--downgrade").status == 0
+    assert tito("update", "--module", "01", "--downgrade", "--yes").status == 0
     assert "new = 1" not in student.path().read_text("utf-8")
 
 

@@ -225,11 +225,12 @@ def _as_json(workspace: Workspace, planned: Plan) -> dict[str, Any]:
 
 
 def _module(workspace: Workspace, name: str, *, merges: bool, dry_run: bool, yes: bool, downgrade: bool, as_json: bool) -> int:
-    from pytest_tinytorch.update.update import merge_module, replaces_work, take_module
+    from pytest_tinytorch.update.update import check_module, merge_module, replaces_work, take_module
 
     module = workspace.course.module(name)
     replaces = not merges and replaces_work(workspace, module)
     if replaces and not yes:
+        check_module(workspace, module, workspace.store.read("version.json"), downgrade=downgrade)  # nobody is asked in vain
         if as_json:
             raise click.UsageError("--json can't ask whether your work may be replaced; add --yes, or --merge to keep it.")
         if not _is_wanted(workspace, module):
