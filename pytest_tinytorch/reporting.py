@@ -199,7 +199,9 @@ class Reporting:
             terminal.line(f"  recorded as completed without modules {as_ranges(completion.forced)}", yellow=True)
         for unlocked in completion.unlocked:
             command = f", tito {'module start' if isinstance(unlocked, Module) else 'milestone run'} {unlocked.number}"
-            how = command if self.workspace.course.is_written(unlocked) else " (planned: not in this version of the course)"
+            how = command if self.workspace.has(unlocked) else ", tito update brings it in"
+            if not self.workspace.course.is_written(unlocked):
+                how = " (planned: not in this version of the course)"
             terminal.line(f"  unlocked: {'' if isinstance(unlocked, Module) else 'Milestone '}{unlocked.label}{how}")
 
     def _annotations(self, terminal: pytest.TerminalReporter) -> None:

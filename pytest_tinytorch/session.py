@@ -127,6 +127,7 @@ class CourseSession:
             expression=self.config.option.markexpr or "",
             arguments=[(invoked / argument.split("::")[0]).resolve() for argument in self.config.args],
             is_begun=lambda module: int(module.number) in completed or is_begun(self.workspace, module),
+            has_tests=lambda part: (self.workspace.root / part.test_folder).is_dir(),
         )
 
     def _collect_from_root(self) -> None:

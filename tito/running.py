@@ -107,7 +107,7 @@ def _run(
     Raises: KeyboardInterrupt, if there was one, when pytest has ended.
     """
     if not quiet:
-        render.say(shlex.join(["pytest", *arguments]), dim=True)
+        render.say(shlex.join(["pytest", *arguments]), whole=True, dim=True)
     code, interrupted = _waited([sys.executable, "-m", "pytest", *arguments], workspace.root, environment, output)
     if interrupted:
         raise KeyboardInterrupt
@@ -121,7 +121,7 @@ def edit(workspace: Workspace, editor: Editor, path: Path) -> int:
 
     An editor in this terminal is waited for; one with a window is left to itself.
     """
-    render.say(f"{editor.command} {shlex.quote(workspace.relative(path))}", dim=True)
+    render.say(f"{editor.command} {shlex.quote(workspace.relative(path))}", whole=True, dim=True)
     words = [*editor.words, str(path)]
     if not editor.waits:
         _leave(words, workspace.root)
