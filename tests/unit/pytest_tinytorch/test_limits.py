@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 import time
 import traceback
@@ -134,3 +136,23 @@ def test_other_threads_have_no_limit():
 
 def test_the_error_is_no_exception_that_code_catches():
     assert not issubclass(limits.TookTooLong, Exception)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps a limit on memory")
+def test_an_allocation_beyond_the_limit_on_memory_fails_until_it_is_lifted():
+    code = """
+from pytest_tinytorch.limits import lift_memory_limit, limit_memory
+import os
+machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+take = lambda: bytes(max(machine // 7, 2 << 30))  # zeros that nobody reads take no memory
+limit_memory()
+bytes(900 << 20)
+try:
+    take()
+except MemoryError:
+    lift_memory_limit()
+    take()
+    print("as it should be")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)
+    assert done.stdout == "as it should be\n", done.stderr
