@@ -133,9 +133,8 @@ def _steps(tb: TracebackType | None) -> Iterator[Step]:
 
 def _is_students(frame: FrameType) -> bool:
     """Whether a frame is one of the student's modules: below `tinytorch`, and not of the installed package."""
-    installed = str(Path(_overlay.__file__).parent)
     name = str(frame.f_globals.get("__name__", ""))
-    return name.startswith("tinytorch.") and not frame.f_code.co_filename.startswith(installed)
+    return name.startswith("tinytorch.") and not frame.f_code.co_filename.startswith(str(Path(_overlay.__file__).parent))
 
 
 def _own_lines(steps: Sequence[Step], root: Path) -> list[str]:
@@ -148,6 +147,12 @@ def _own_lines(steps: Sequence[Step], root: Path) -> list[str]:
         if source := linecache.getline(frame.f_code.co_filename, line, frame.f_globals).strip():
             lines.append(f"    {source}")
     return lines
+
+
+def place_of(error: BaseException, root: Path) -> str:
+    """The student's line where an error happened; empty if it happened nowhere there."""
+    own = [step for step in _steps(error.__traceback__) if _is_students(step[0])]
+    return _place(own[-1], root) if own else ""
 
 
 def _place(step: Step, root: Path) -> str:

@@ -26,8 +26,8 @@ OPTIONS = {
     "test": (),
     "complete": ("--tito-complete",),
     "try": ("--tito-working-copy",),
-    "hint": ("-x", "--tito-in-order", "-q", "--tb=auto"),
-    "watch": ("--tito-in-order", "-q", "--tb=auto"),
+    "hint": ("--tito-in-order", "--tito-quick", "-q", "--tb=auto"),
+    "watch": ("--tito-in-order", "--tito-quick", "-q", "--tb=auto"),
 }
 
 
@@ -62,7 +62,7 @@ def complete(workspace: Workspace, part: Module | Milestone, arguments: Sequence
 
 
 def look(workspace: Workspace, part: Module | Milestone, *, quiet: bool) -> dict[str, Any]:
-    """Run a module's tests up to the first that fails, unseen; returns what the session says of it (its receipt).
+    """Run a module's tests, unseen; returns what the session says of it (its receipt).
 
     Raises: WorkspaceError, with the end of what pytest printed, if the session did not come to its end.
     """
