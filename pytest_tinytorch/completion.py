@@ -140,10 +140,12 @@ def complete_module(
 
 def way_on(workspace: Workspace, module: Module) -> str | None:
     """What to do after a module whose tests pass, in a sentence; None if it isn't complete, or was changed since."""
+    if module not in progress.complete(workspace):
+        return None
     from pytest_tinytorch.status import status
     from pytest_tinytorch.workspace.export import is_current
 
-    if module not in progress.complete(workspace) or not is_current(workspace, workspace.working_copy(module)):
+    if not is_current(workspace, workspace.working_copy(module)):
         return None
     following = status(workspace).next_module
     return f"Module {module.label} is complete. Next: tito {f'module start {following.number}' if following else 'status'}"
