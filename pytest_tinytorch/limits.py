@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+_RINGS = 4  # interruptions, a second apart, that code may catch
 _PART = 8  # of the machine's memory may a process have: a run that somebody waits for has four at most
 _LEAST = 1 << 30  # bytes
 
@@ -25,7 +26,8 @@ TOO_MUCH = (TookTooLong, MemoryError)  # how code ends that takes more than it m
 def time_limit(seconds: float, setting: str = "tito_timeout") -> Iterator[None]:
     """Interrupt the block after `seconds`, which `setting` gives; 0 means no limit.
 
-    Works in the main thread. Where the system has no alarm signal (Windows), Python code is interrupted but a single
+    Code that catches every interruption, as a bare `except:` inside of an endless loop does, ends the process with the
+    signal SIGALRM a few seconds later. Works in the main thread. Where the system has no alarm signal (Windows), Python code is interrupted but a single
     long call into a library is not.
 
     Raises: TookTooLong
@@ -43,7 +45,14 @@ def time_limit(seconds: float, setting: str = "tito_timeout") -> Iterator[None]:
 
 @contextmanager
 def _alarm(seconds: float, message: str) -> Iterator[None]:
+    rang = 0
+
     def on_alarm(number: int, frame: FrameType | None) -> None:
+        nonlocal rang
+        rang += 1
+        if rang > _RINGS:  # nothing that is raised here gets out: not even Ctrl-C would
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
         raise TookTooLong(message)
 
     before = signal.signal(signal.SIGALRM, on_alarm)

@@ -148,7 +148,10 @@ def _paragraphs(told: str) -> list[Section]:
     sections = []
     for paragraph in paragraphs:
         lines = paragraph.split("\n")
-        sections += [_code(lines)] if paragraph.startswith("    ") else _said(lines)
+        if paragraph.startswith('  File "'):  # Python's own traceback, of a module that can't be imported
+            sections.append(Section([(line, RED) for line in lines], least=3, vital=2, keep_end=True))
+        else:
+            sections += [_code(lines)] if paragraph.startswith("    ") else _said(lines)
     return sections
 
 
@@ -183,6 +186,8 @@ def _why_none(ran: Ran) -> list[Section]:
     told: list[Line] = []
     if ran.status < 0:
         told = [(f"Python was ended by signal {-ran.status}{_name(-ran.status)} {where}", RED)]
+        if _name(-ran.status) == " (SIGALRM)":
+            told.append(("It took too long and caught each interruption: is there an `except:` without a name in a loop?", {}))
     elif ran.receipt is None and ran.status in (0, 1) and not ran.has_ended_itself:
         told = [(f"Python was ended with exit status {ran.status} {where}", RED), ("os._exit() in your code does that, for instance.", {})]
     sections = (Section(told, least=2, vital=1), Section(output[-_TAIL:], least=3, keep_end=True))

@@ -167,6 +167,19 @@ def test_what_pytest_says_is_shown_where_it_could_not_begin(module: Module):
     assert "ERROR: no such option" in text(verdict.of(module, ran(status=4, output="\nERROR: no such option\n"), 0.2))
 
 
+def test_the_end_of_a_traceback_of_an_import_stays_in_a_low_window(module: Module):
+    frames = "\n".join(f'  File "modules/01_tensor/01_tensor.py", line {n}, in f{n}\n    f{n + 1}()' for n in range(9))
+    told = f"Module 01 Tensor can't be tested:\n\nmodules/01_tensor/01_tensor.py:8: NameError: x\n\n{frames}\nNameError: x"
+    broken = ran(judged() | {"tests": 5, "not_run": 4, "exercises": []}, DOUBLE | {"asks": "", "told": told, "exercise": None})
+    shown = text(verdict.of(module, broken, 0.1), height=8)
+    assert "01_tensor.py:8: NameError: x" in shown and "line 8, in f8\n    f9()\nNameError: x" in shown and "in f0" not in shown
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="this system has no such signal")
+def test_code_that_caught_each_interruption_is_told_so(module: Module):
+    assert "an `except:` without a name" in text(verdict.of(module, ran(status=-signal.SIGALRM, at="tests/x.py::test_y"), 0.2), 120)
+
+
 def test_why_a_session_refused_is_told_from_its_beginning_and_blames_nobody(module: Module):
     output = "ERROR: .tito/progress.json:1 is malformed.\n" + "\n".join(f"way out {n}" for n in range(20))
     told = text(verdict.of(module, ran(status=1, output=output, has_ended_itself=True), 0.2), height=12)

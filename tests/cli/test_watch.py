@@ -210,6 +210,21 @@ def test_a_crash_among_many_names_the_test(student: Student, temporary: Path, x:
 
 
 @posix
+@pytest.mark.parametrize("x", [0, 12], ids=["own share", "other share"])
+def test_a_loop_in_one_share_ends_the_others(student: Student, temporary: Path, x: int):
+    (student.root / "tests" / "01_tensor" / "test_many.py").write_text(MANY, "utf-8")
+    student.pytest_ini("tito_patience", "1")
+    with piped(student, temporary) as watcher:
+        watcher.wait_for("0 of 104 tests passed")
+        student.write(ALPHA.replace("return 2 * x", f"while type(x) is int and x == {x}: pass\n    return 2 * x"))
+        assert "failed" not in watcher.wait_for(f"failed: test_many.py::test_many[{x}]").replace("failed: test_many", "")
+        watcher.wait_for("interrupted after 1 seconds")
+        student.solve()
+        watcher.wait_for(ALL)
+    assert not any("no verdict" in line for line in watcher.seen)
+
+
+@posix
 def test_a_changed_configuration_is_read(student: Student, temporary: Path):
     student.solve()
     with piped(student, temporary) as watcher:

@@ -1,12 +1,14 @@
 """Code that takes too long is interrupted where it is, and code that doesn't never notices."""
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
 import traceback
+from contextlib import suppress
 
 import pytest
 
@@ -81,6 +83,17 @@ def test_no_except_exception_swallows_it(system):
 def test_who_swallows_it_is_interrupted_again():
     with pytest.raises(TookTooLong), time_limit(SHORT):
         stubborn()
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs the alarm signal")
+def test_who_swallows_it_again_and_again_is_ended(monkeypatch):
+    monkeypatch.setattr(limits, "_RINGS", 0)
+    pid = os.fork()
+    if pid == 0:
+        with suppress(BaseException), time_limit(SHORT):
+            loop()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGALRM
 
 
 @pytest.mark.parametrize("seconds", [0, -1])
