@@ -99,7 +99,7 @@ def complete_module(
     workspace: Workspace, copy: WorkingCopy, verdict: Verdict, staging: Path | None, *, force: bool, check_notebook: bool
 ) -> Completion:
     """Complete a module, or say why not. Nothing but a backup is written unless it is complete in the end."""
-    from pytest_tinytorch.workspace.export import write_export
+    from pytest_tinytorch.workspace.export import place, write_export
 
     module = copy.module
     result = Completion(module, verdict)
@@ -113,7 +113,7 @@ def complete_module(
         names = ", ".join(workspace.course.module(number).label for number in missing)
         result.refused = [f"it needs {names} first (--tito-force completes it all the same, and the record says so)"]
     result.refused += verdict.reasons()
-    result.refused += [cell.unsettled for cell in copy.conflicts]
+    result.refused += [cell.unsettled(place(workspace, copy, cell, 1)) for cell in copy.conflicts]
     if result.refused:
         return result
     try:
