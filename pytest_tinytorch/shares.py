@@ -60,11 +60,13 @@ class Shares:
         return os.open(self.folder / name, os.O_WRONLY | os.O_CREAT, 0o600)
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        os.pwrite(self.at, nodeid.encode("utf-8") + b"\0", 0)
+        os.lseek(self.at, 0, os.SEEK_SET)  # Windows has no pwrite
+        os.write(self.at, nodeid.encode("utf-8") + b"\0")
         if os.getppid() != self.parent:
             os._exit(1)  # nobody waits for the verdict any more
 
     def _note_none(self) -> None:
+        """Note that no test is running."""
         os.ftruncate(self.at, 0)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -160,7 +162,7 @@ def _count(session: pytest.Session) -> int:
     """How many processes to use: one, where several would not do the same."""
     option = session.config.option
     alone = (
-        sys.platform == "darwin"  # its Accelerate, which NumPy uses, can't be forked
+        sys.platform != "linux"  # Windows can't fork, and macOS's Accelerate, which NumPy uses, can't be forked
         or threading.active_count() > 1  # the student's: a fork would not have it
         or session.testsfailed or option.collectonly or option.maxfail or option.usepdb
         or getattr(option, "numprocesses", None)

@@ -122,10 +122,11 @@ def test_order_of_a_session_with_several_modules(student: Student):
     assert student.pytest("-m", "module01", "--tito-in-order", "-n", "2").returncode == 0
 
 
-def test_a_broken_state_is_told_once(student: Student, real_tito: Real):
-    (student.root / ".tito" / "progress.json").write_text("{", "utf-8")
+@pytest.mark.parametrize("name", ["progress.json", "milestones.json"])
+def test_a_broken_state_is_told_once(student: Student, real_tito: Real, name: str):
+    (student.root / ".tito" / name).write_text("{", "utf-8")
     done = real_tito("module", "hint", "01")
-    assert done.returncode == 1 and done.stdout == "" and done.stderr.count("progress.json is malformed") == 1
+    assert done.returncode == 1 and (done.stdout + done.stderr).count(f"{name} is malformed") == 1
     assert done.stderr.startswith("Error: ") and "It said" not in done.stderr
 
 

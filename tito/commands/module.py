@@ -181,12 +181,10 @@ def hint(name: str, again: bool, as_json: bool) -> int:
     from pytest_tinytorch import hinting
     from pytest_tinytorch.completion import way_on
     from pytest_tinytorch.starting import check_written
-    from pytest_tinytorch.state import progress
     from tito import running
 
     workspace, module = opening.module_workspace(name)
     check_written(workspace, module)
-    workspace.store.read(progress.PROGRESS)  # where hints are remembered: if it is broken, that is all there is to say
     found = running.look(workspace, module, quiet=as_json)
     first = next(map(hinting.Failed.read, found["failures"]), None)
     given = hinting.give(workspace, module, first, again=again) if first else None
