@@ -35,12 +35,13 @@ STRIDES = Failure("strides")
         (Failure("shapes", has_hint=True), Failure("shapes")),
         (Failure("matmul"), Failure("strides", empty="strides")),
         (Failure("matmul", empty="shapes"), Failure("shapes", empty="matmul")),
+        (Failure("strides", empty="strides"), Failure("matmul", empty="strides", has_hint=True)),
         (Failure("matmul"), Failure("strides", is_required=False)),
         (Failure("matmul"), Failure("strides", file="test_progressive_integration.py", has_hint=True)),
         (Failure("matmul", took_too_much=True), STRIDES),
         (STRIDES, Failure("unknown", has_hint=True)),
     ],
-    ids=["exercise", "hint", "written", "needed", "required", "direct", "ended the run", "known"],
+    ids=["exercise", "hint", "written", "needed", "own", "required", "direct", "ended the run", "known"],
 )
 def test_what_comes_first(first, then):
     assert first.urgency < then.urgency
@@ -48,3 +49,4 @@ def test_what_comes_first(first, then):
 
 def test_the_same_stays_in_the_order_of_the_run():
     assert STRIDES.urgency == Failure("strides").urgency
+    assert Failure("strides", empty="strides").urgency == Failure("strides", empty="strides", has_hint=True).urgency
