@@ -461,8 +461,9 @@ def test_a_complete_module_with_a_conflict_keeps_its_record_and_the_status_says_
     assert "to settle: root." in answer.out and "its export is older than the change" in answer.out
     assert "[x] 01 Tensor" in (status := tito("status").out) and "[export older than the fix]" in status
     told = student.pytest("-m", "module01", "--tito-complete", "-o", "tito_notebook_check=no")
-    assert "  to settle: cell 4 shows a change of the course's to root\n" in told.stdout
-    assert told.returncode == 1 and "cell 4 shows a change of the course's that isn't settled: root" in told.stdout
+    found = re.search(r"  to settle: (modules/01_tensor/01_tensor.py:(\d+)) shows a change of the course's to root\n", told.stdout)
+    assert found and "conflict=" in student.path().read_text("utf-8").splitlines()[int(found[2]) - 2]
+    assert told.returncode == 1 and f"{found[1]} shows a change of the course's that isn't settled: root" in told.stdout
     text = student.path().read_text("utf-8")
     head, _, rest = text.partition("# %% [markdown] conflict=")
     student.path().write_text(head + rest[rest.index("# %% exercise=") :], "utf-8")

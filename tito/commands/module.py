@@ -176,16 +176,18 @@ def complete(name: str, arguments: tuple[str, ...]) -> int:
 def hint(name: str, again: bool, as_json: bool) -> int:
     """Give the next hint for the first test that fails.
 
-    Runs the tests in the order of the exercises, up to the first that fails. Its hints come one at a time, from general to specific.
+    Runs the tests and chooses the failure to look at first, as `tito module watch` does. Its hints come one at a time, from general to specific.
     """
     from pytest_tinytorch import hinting
+    from pytest_tinytorch.completion import way_on
     from pytest_tinytorch.starting import check_here
     from tito import running
 
     workspace, module = opening.module_workspace(name)
     check_here(workspace, module)
     found = running.look(workspace, module, quiet=as_json)
-    given = hinting.give(workspace, module, [hinting.Failed.read(data) for data in found["failures"]], again=again)
+    first = next(map(hinting.Failed.read, found["failures"]), None)
+    given = hinting.give(workspace, module, first, again=again) if first else None
     reasons = found["not_passed"].get(module.marker, [])
     if as_json:
         render.data(hinting.as_json(module, given, reasons))
@@ -194,7 +196,9 @@ def hint(name: str, again: bool, as_json: bool) -> int:
     elif reasons:
         render.error(f"No test of {module.label} failed, but: {'; '.join(reasons)}. See: tito module test {module.number}")
     else:
-        render.say(f"All tests of {module.label} pass. To complete it: tito module complete {module.number}")
+        render.say(
+            way_on(workspace, module) or f"All tests of {module.label} pass. To complete it: tito module complete {module.number}"
+        )
     return 0 if (given.hints if given else not reasons) else 1
 
 
