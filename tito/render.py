@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from datetime import datetime
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pytest_tinytorch.status import Status
     from pytest_tinytorch.workspace.layout import Workspace
 
+_COMMAND = re.compile(r"(?<=: )(?:tito|pytest|pip|python) (?:(?!\. |, |; ).)*$")
 _NAMED = 10  # files that are told one by one
 _GAP = 2  # blanks between the columns of a table
 
@@ -56,8 +58,12 @@ def columns(stream: TextIO) -> int:
 def wrapped(text: str, width: int) -> str:
     r"""Text whose lines are broken between words and indented as they began; of a width of 0, as it is.
 
+    A command at the end of a line stays in one piece, to be copied.
+
     >>> wrapped("  one two\nthree", 6)
     '  one\n  two\nthree'
+    >>> wrapped("Go on: tito module start 01", 20)
+    'Go on:\ntito module start 01'
     """
     lines = text.split("\n")
     if not width or max(map(len, lines)) <= width:
@@ -68,10 +74,10 @@ def wrapped(text: str, width: int) -> str:
     for line in lines:
         indent = line[: len(line) - len(line.lstrip())]
         found = textwrap.wrap(
-            line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, replace_whitespace=False, expand_tabs=False
+            _COMMAND.sub(lambda command: command[0].replace(" ", "\0"), line), width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, replace_whitespace=False, expand_tabs=False
         )
         broken += found if len(line) > width and found else [line]
-    return "\n".join(broken)
+    return "\n".join(broken).replace("\0", " ")
 
 
 def say(text: str = "", *, whole: bool = False, **style: Any) -> None:
