@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
+
+from tinytorch import resources
+from tinytorch.errors import ConfigError, DataError
+from tinytorch.resources import gpu, ledger, tracking
+from tinytorch.resources.usage import Meter
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps the figures of a process that has ended until it is asked for")
+posix = pytest.mark.skipif(os.name != "posix", reason="Windows ends a process without a signal")
+
+
+def test_a_block_is_measured_and_recorded() -> None:
+    with resources.track("training", tags={"team": "a"}, record=True) as tracked:
+        block = bytearray(64 << 20)
+        ending = time.process_time() + 0.2
+        while time.process_time() < ending:
+            pass
+        del block
+    (run,) = ledger.read().runs.values()
+    assert (run.name, run.tags, run.machine, run.exit, run.state()) == ("training", {"team": "a"}, "local", 0, "ended")
+    assert run.usage == tracked.usage
+    assert 0.15 < run.usage.cpu_seconds < 1.5 and run.usage.wall_seconds >= 0.2  # type: ignore[operator]
+    assert run.usage.memory_peak > 64 << 20  # type: ignore[operator]
+
+
+def test_what_a_block_used_before_it_began_doesnt_count() -> None:
+    with resources.track("nothing", record=False) as tracked:
+        pass
+    assert tracked.usage.cpu_seconds < 0.2  # type: ignore[operator]
+
+
+def test_nothing_is_recorded_unless_it_is_asked_for(folder: Path) -> None:
+    with resources.track("training") as tracked:
+        pass
+    assert tracked.usage.wall_seconds > 0 and not folder.exists()
+
+
+@pytest.mark.parametrize(("error", "exit"), [(ValueError("x"), 1), (SystemExit(3), 3), (SystemExit("text"), 1), (SystemExit(), 0), (KeyboardInterrupt(), 130)], ids=repr)
+def test_a_block_that_fails_is_recorded_with_the_exit_status_that_it_gives(error: BaseException, exit: int) -> None:
+    with pytest.raises(type(error)), resources.track("training", record=True):
+        raise error
+    assert [run.exit for run in ledger.read().runs.values()] == [exit]
+
+
+def test_a_ledger_that_breaks_meanwhile_is_a_warning_and_no_error(folder: Path) -> None:
+    def break_it() -> resources.Usage:
+        with resources.track("training", record=True) as tracked:
+            for path in folder.iterdir():
+                path.unlink()
+            folder.rmdir()
+            folder.write_text("in the way", "utf-8")
+        return tracked.usage
+
+    with pytest.warns(RuntimeWarning, match="the end of training is not recorded"):
+        usage = break_it()
+    assert usage.wall_seconds > 0
+
+
+def test_a_ledger_that_cant_be_written_is_told_before_the_work_begins(folder: Path) -> None:
+    folder.write_text("in the way", "utf-8")
+    with pytest.raises(DataError), resources.track("training", record=True):
+        pytest.fail("the block has begun")
+
+
+CHILDREN = """
+import subprocess, sys, time
+burn = "import time\\nend = time.process_time() + 0.15\\nwhile time.process_time() < end: pass"
+for _ in range(2):
+    subprocess.run([sys.executable, "-S", "-c", burn])
+sys.exit(3)
+"""
+
+
+@posix
+def test_a_program_is_measured_with_the_children_that_it_has_waited_for() -> None:
+    code, tracked = resources.run_command([sys.executable, "-c", CHILDREN], name="three")
+    assert code == 3 and [run.exit for run in ledger.read().runs.values()] == [3]
+    assert 0.3 <= tracked.usage.cpu_seconds < 2  # type: ignore[operator]
+
+
+@linux
+def test_what_a_program_wrote_to_the_disk_counts_also_if_it_was_quick(tmp_path: Path) -> None:
+    write = f"import os; f = open({str(tmp_path / 'file')!r}, 'wb'); f.write(bytes(3 << 20)); f.flush(); os.fsync(f.fileno())"
+    _, tracked = resources.run_command([sys.executable, "-c", write])
+    assert tracked.usage.disk_written is None or 3 << 20 <= tracked.usage.disk_written < 4 << 20
+
+
+@posix
+def test_the_exit_status_of_a_program_that_was_killed_is_its_signal() -> None:
+    code, _ = resources.run_command([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"])
+    assert code == -9 and [run.exit for run in ledger.read().runs.values()] == [-9]
+
+
+TRACKS = """
+import sys
+from tinytorch import resources
+from tinytorch.resources import tracking
+tracking._FIRST = 0.05
+resources.run_command([sys.executable, "-c", "print('here', flush=True); input()"])
+"""
+
+
+def tracks() -> subprocess.Popen[bytes]:
+    """A process that tracks another one, which waits; returned when that has been recorded as seen."""
+    process = subprocess.Popen([sys.executable, "-c", TRACKS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ)
+    assert process.stdout is not None and process.stdout.readline() == b"here\n"
+    deadline = time.monotonic() + 30
+    while not any(run.usage.wall_seconds for run in ledger.read().runs.values()):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.01)
+    return process
+
+
+@posix
+def test_a_run_whose_tracker_was_killed_ends_with_what_was_last_seen() -> None:
+    with tracks() as process:
+        (run,) = ledger.read().runs.values()
+        process.kill()
+        process.wait()
+        assert ledger.read().runs[run.id].state() == "running"  # the program itself goes on
+        psutil.Process(run.pid).kill()
+        deadline = time.monotonic() + 30
+        while (last := ledger.read().runs[run.id]).state() == "running":
+            assert time.monotonic() < deadline
+    assert last.state() == "lost" and last.usage.wall_seconds > 0 and last.ended is None and last.exit is None
+
+
+@posix
+def test_a_request_to_stop_is_passed_on_and_the_record_has_its_end() -> None:
+    with tracks() as process:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+    (run,) = ledger.read().runs.values()
+    assert run.state() == "ended" and run.exit == -signal.SIGTERM
+
+
+def test_a_program_that_isnt_there_is_an_error_and_no_record(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="no-such-program can't be started"):
+        resources.run_command(["/nowhere/no-such-program", "--password", "x"])
+    assert ledger.read().runs == {}
+
+
+@pytest.mark.parametrize("command", [["pytest"], [sys.executable, "-m", "pytest", "-m", "module01"], ["tito", "module", "test", "01"]], ids=" ".join)
+def test_a_test_session_of_a_course_is_never_recorded(folder: Path, command: list[str]) -> None:
+    with pytest.raises(ConfigError, match="never recorded"):
+        resources.run_command(command)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"name": ""}, "1 to 200 characters"),
+        ({"name": "a\nb"}, "1 to 200 characters"),
+        ({"tags": {"a=b": "c"}}, "key=value"),
+        ({"tags": {"": "c"}}, "key=value"),
+        ({"tags": {"a": 1}}, "Write 'a': '1'"),
+        ({"machine": "aws"}, "provider/region/type"),
+        ({"machine": "aws//g5"}, "provider/region/type"),
+    ],
+)
+def test_what_cant_be_recorded_is_refused(folder: Path, arguments: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says), resources.track(**({"name": "n", "record": True} | arguments)):
+        pytest.fail("the block has begun")
+    assert not folder.exists()
+
+
+def test_the_machine_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINYTORCH_MACHINE", "aws/us-east-1/g5.xlarge")
+    assert tracking.machine_of(None) == "aws/us-east-1/g5.xlarge" and tracking.machine_of("local") == "local"
+    monkeypatch.setenv("TINYTORCH_MACHINE", "g5")
+    with pytest.raises(ConfigError, match="TINYTORCH_MACHINE"):
+        tracking.machine_of(None)
+
+
+# --- GPUs, by a stand-in for NVML -----------------------------------------------------------------------------------
+
+
+class NVMLError(Exception):
+    pass
+
+
+def nvml(processes: dict[int, list[Any]], *, busy: dict[int, int]) -> SimpleNamespace:
+    return SimpleNamespace(
+        NVMLError=NVMLError, nvmlInit=lambda: None, nvmlDeviceGetCount=lambda: len(busy), nvmlDeviceGetHandleByIndex=lambda number: number,
+        nvmlDeviceGetUtilizationRates=lambda device: SimpleNamespace(gpu=busy[device]),
+        nvmlDeviceGetMemoryInfo=lambda device: SimpleNamespace(used=1000),
+        nvmlDeviceGetComputeRunningProcesses=lambda device: processes.get(device, []),
+    )  # fmt: skip
+
+
+def metered(monkeypatch: pytest.MonkeyPatch, module: object) -> resources.Usage:
+    monkeypatch.setitem(sys.modules, "pynvml", module)
+    times = iter([10.0, 14.0, 14.0, 14.0])
+    return Meter(psutil.Process(), is_new=True, clock=lambda: next(times)).sample()
+
+
+def test_gpus_count_where_they_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = SimpleNamespace(pid=os.getpid(), usedGpuMemory=300)
+    usage = metered(monkeypatch, nvml({0: [SimpleNamespace(pid=1, usedGpuMemory=9)], 1: [ours]}, busy={0: 100, 1: 50}))
+    assert (usage.gpu_seconds, usage.gpu_memory_peak, usage.gpu_of) == (2.0, 300, "process")
+
+
+def test_gpus_whose_processes_arent_known_count_for_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = metered(monkeypatch, nvml({}, busy={0: 100, 1: 50}))
+    assert (usage.gpu_seconds, usage.gpu_memory_peak, usage.gpu_of) == (6.0, 2000, "machine")
+
+
+def test_without_gpus_their_use_is_unknown_and_not_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> None:
+        raise NVMLError("Driver Not Loaded")
+
+    for module in (None, nvml({}, busy={}), SimpleNamespace(NVMLError=NVMLError, nvmlInit=fails)):
+        usage = metered(monkeypatch, module)
+        assert (usage.gpu_seconds, usage.gpu_memory_peak, usage.gpu_of) == (None, None, None)
+
+
+def test_a_gpu_that_stops_answering_is_no_error() -> None:
+    def fails(device: object) -> None:
+        raise NVMLError("GPU is lost")
+
+    assert gpu.Gpus(SimpleNamespace(NVMLError=NVMLError, nvmlDeviceGetUtilizationRates=fails), [0]).read({1}) is None
