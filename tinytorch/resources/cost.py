@@ -51,7 +51,8 @@ class Charge:
 
     @property
     def machine(self) -> str:
-        return f"{self.provider}/{self.region}/{self.type}"
+        """`provider/region/type`, or `local`."""
+        return f"{self.provider}/{self.region}/{self.type}" if self.type else self.provider
 
     def within(self, since: datetime | None, until: datetime | None) -> Charge | None:
         """The part of it between two times; None if there is none."""
@@ -110,10 +111,11 @@ def charges(book: Book, prices: Prices, now: datetime, selection: Selection | No
 
 def _of_runs(runs: Iterable[Run], prices: Prices, now: datetime) -> Iterator[Charge]:
     for run in runs:
-        provider, region, type = run.machine.split("/", 2) if run.machine != "local" else ("local", "*", "*")
+        provider, region, type = run.machine.split("/", 2) if "/" in run.machine else (run.machine, "", "")
         price = next((found for kind in _MACHINES if (found := prices.find(provider, kind, region, type))), None)
         is_running = run.state(now) == "running"
-        yield Charge(RUN, run.id, run.name, run.tags, provider, region, type, run.started, run.usage.wall_seconds, is_running, price)
+        unseen = max(0.0, (now - run.last_seen).total_seconds()) if is_running else 0.0  # what was seen is up to a minute old
+        yield Charge(RUN, run.id, run.name, run.tags, provider, region, type, run.started, run.usage.wall_seconds + unseen, is_running, price)
 
 
 def _of_cloud(seen: Iterable[Seen], prices: Prices) -> Iterator[Charge]:

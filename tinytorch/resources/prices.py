@@ -44,6 +44,9 @@ class Price:
     day: date  # when it was looked up
     source: str
 
+    def __str__(self) -> str:
+        return f"{self.amount} {self.currency} {'an' if self.unit == 'hour' else 'a'} {self.unit}"
+
     def age(self, today: date) -> int:
         """Days since it was looked up."""
         return (today - self.day).days
