@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tinytorch import resources
+from tinytorch import jobs, resources
 from tinytorch.errors import ConfigError, DataError
 from tinytorch.resources import gpu, ledger, tracking
 from tinytorch.resources.usage import Meter
@@ -45,6 +45,22 @@ def test_nothing_is_recorded_unless_it_is_asked_for(folder: Path) -> None:
     with resources.track("training") as tracked:
         pass
     assert tracked.usage.wall_seconds > 0 and not folder.exists()
+
+
+def test_a_job_is_recorded_where_that_is_switched_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    monkeypatch.delenv("PYTEST_VERSION", raising=False)
+    jobs.Job(tmp_path / "features").run([jobs.Item("a", "1")], lambda item: 1)
+    monkeypatch.setenv("TINYTORCH_RESOURCES", "off")
+    jobs.Job(tmp_path / "others").run([jobs.Item("a", "1")], lambda item: 1)
+    monkeypatch.setenv("TINYTORCH_RESOURCES", str(tmp_path / "a ledger 🙂"))
+    assert [(run.name, run.exit) for run in ledger.read().runs.values()] == [("job features", 0)]
+
+
+def test_importing_it_loads_nothing_heavy() -> None:
+    heavy = {"numpy", "requests", "psutil", "filelock", "platformdirs", "matplotlib", "pynvml"}
+    code = f"import sys; import tinytorch.resources; print(sorted({heavy} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 @pytest.mark.parametrize(("error", "exit"), [(ValueError("x"), 1), (SystemExit(3), 3), (SystemExit("text"), 1), (SystemExit(), 0), (KeyboardInterrupt(), 130)], ids=repr)
