@@ -83,6 +83,7 @@ def test_lists_are_filtered_by_tag_time_kind_and_state(tito: Tito) -> None:
 
     assert ids() == ["old", "new", "other", "going"]
     assert ids("--tag", "team=a") == ["old", "new"] and ids("--tag", "team=a", "--since", "7d") == ["new"]
+    assert reported(tito("resources", "list", "--since", "1h", "--tag", "team=a", "--json"))["records"][0]["wall_seconds"] == 3600.0
     assert ids("--until", "7d") == ["old"] and ids("--running") == ["going"] and ids("--kind", "volume") == []
     assert "Nothing of that is recorded." in tito("resources", "list", "--tag", "team=c").out
 

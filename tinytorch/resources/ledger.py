@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -164,12 +165,12 @@ def folder() -> Path:
     return Path(platformdirs.user_data_dir("tinytorch", appauthor=False)) / "resources"
 
 
-def append(*entries: Entry) -> None:
-    """Add entries; when it returns they are on the disk.
+def append(*entries: Entry, place: Path | None = None) -> None:
+    """Add entries to the ledger, which is in `place`, else in `folder()`; when it returns they are on the disk.
 
     Raises: DataError if the ledger can't be written, in which case nothing of the entry is there.
     """
-    path = folder() / JOURNAL
+    path = (place or folder()) / JOURNAL
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with files.lock(path.with_name(LOCK), timeout=_PATIENCE, again=False):
@@ -209,7 +210,7 @@ def read(notice: Callable[[str], None] = lambda text: None) -> Book:
     try:
         book, reader = _read(path)
         if reader.damaged:
-            notice(f"{path}: {damaged_lines(reader.damaged)}; the rest counts.{_mended(path)}")
+            book = _mended(path, notice)
         if book.strange:
             notice(f"{path}: {book.strange} entr{'y is' if book.strange == 1 else 'ies are'} not understood and left out; of another version, perhaps.")
     except OSError as error:
@@ -224,11 +225,15 @@ def _read(path: Path) -> tuple[Book, Reader]:
     return book, reader
 
 
-def _mended(path: Path) -> str:
-    """Take the damaged lines out, if that can be done; returns a sentence that says where they are."""
-    try:
-        with files.lock(path.with_name(LOCK), timeout=_PATIENCE, again=False):
-            _, reader = _read(path)  # again: somebody else may have mended it in the meantime
-            return f" The file with them is kept as {leave_out(path, reader.damaged).name}." if reader.damaged else ""
-    except OSError:
-        return ""
+def _mended(path: Path, notice: Callable[[str], None]) -> Book:
+    """Read once more, while nobody writes; what is damaged then is taken out, if that can be done."""
+    kept = ""
+    with ExitStack() as held:
+        with suppress(OSError):  # in a folder that can't be written, nobody else writes either
+            held.enter_context(files.lock(path.with_name(LOCK), timeout=_PATIENCE, again=False))
+        book, reader = _read(path)
+        if reader.damaged:
+            with suppress(OSError):
+                kept = f" The file with them is kept as {leave_out(path, reader.damaged).name}."
+            notice(f"{path}: {damaged_lines(reader.damaged)}; the rest counts.{kept}")
+    return book

@@ -5,6 +5,7 @@ import os
 import platform
 import re
 import secrets
+import shutil
 import subprocess
 import sys
 import threading
@@ -50,12 +51,13 @@ class Tracked:
 
     def _begin(self, root: psutil.Process, *, is_new: bool) -> None:
         self.meter = Meter(root, is_new=is_new)
+        self.place = ledger.folder()  # now: the block may change the working directory
         if self.is_recorded:
             started = {
                 "name": self.name, "command": self.command, "tags": self.tags, "machine": self.machine,
                 "host": platform.node(), "pid": root.pid, "created": root.create_time(), "at": ledger.stamp(ledger.now()),
             }  # fmt: skip
-            ledger.append(["started", self.id, started])
+            ledger.append(["started", self.id, started], place=self.place)
         self.next_record = _FIRST
 
     def _look(self) -> float:
@@ -65,13 +67,13 @@ class Tracked:
         if self.is_recorded and seconds >= self.next_record:
             self.next_record = seconds + min(_SELDOM, max(_FIRST, seconds / _SHARE))
             with suppress(DataError):  # a full disk may have room again at the end, which says so if it hasn't; the run goes on
-                ledger.append(["seen", self.id, ledger.stamp(ledger.now()), self.usage.as_json()])
+                ledger.append(["seen", self.id, ledger.stamp(ledger.now()), self.usage.as_json()], place=self.place)
         return min(_LONGEST, max(_SHORTEST, seconds / 20))
 
     def _end(self, exit: int) -> None:
         if self.is_recorded:
             try:
-                ledger.append(["ended", self.id, ledger.stamp(ledger.now()), self.usage.as_json(), exit])
+                ledger.append(["ended", self.id, ledger.stamp(ledger.now()), self.usage.as_json(), exit], place=self.place)
             except DataError as error:  # what was tracked is worth more than its record
                 warnings.warn(f"the end of {self.name} is not recorded: {error}", RuntimeWarning, stacklevel=4)
 
@@ -139,6 +141,8 @@ def run_command(
     shown = safe_command(command)
     if is_test_session(command):
         raise ConfigError(f"{shown}: test sessions of a course are never recorded. Run it without `tito resources track`")
+    if shutil.which(command[0]) is None:
+        raise ConfigError(f"{shown} can't be started: there is no such program")
     tracked = Tracked(named(name or shown), shown, checked_tags(tags or {}), machine_of(machine), is_recorded=record)
     if record:
         ledger.append()  # is there a place to record it?
@@ -151,9 +155,11 @@ def run_command(
         try:
             tracked._begin(psutil.Process(process.pid), is_new=True)
             code = _waited(process, tracked, lambda: stop.signal is not None and stop.signal.name == "SIGTERM")
-        except BaseException:
+        except BaseException as error:
             process.kill()
-            process.wait()
+            code = process.wait()
+            if isinstance(error, KeyboardInterrupt):  # the second request to stop
+                tracked._end(code)
             raise
     more = _children_seconds() - own  # exact, where a process was too short to be seen
     if tracked.usage.cpu_seconds is None or tracked.usage.cpu_seconds < more:

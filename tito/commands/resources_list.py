@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,10 @@ from tito.group import Command
 from tito.options import json_option
 
 if TYPE_CHECKING:
+    from tinytorch.resources import Book
     from tinytorch.resources.cost import Charge
+    from tinytorch.resources.prices import Prices
+    from tinytorch.resources.selection import Selection
     from tinytorch.resources.usage import Usage
 
 _NOTHING = "Nothing is recorded here. To record a run: tito resources track -- COMMAND"
@@ -26,11 +30,9 @@ _NOTHING = "Nothing is recorded here. To record a run: tito resources track -- C
 @json_option
 def list_records(tags: tuple[str, ...], since: str | None, until: str | None, kinds: tuple[str, ...], running: bool, cloud: bool, as_json: bool) -> int:
     """List runs and cloud resources, with time and cost."""
-    from tinytorch.resources import cost, ledger
-
     selection = records.selected(tags, since, until, kinds)
     book, prices, whole = records.opened(cloud=cloud)
-    found = [charge for charge in cost.charges(book, prices, ledger.now(), selection) if charge.is_running or not running]
+    found = [charge for charge in _chosen(book, prices, selection) if charge.is_running or not running]
     if as_json:
         render.data({"records": [records.facts(charge, book) for charge in found]})
     elif not found:
@@ -42,6 +44,14 @@ def list_records(tags: tuple[str, ...], since: str | None, until: str | None, ki
         ]
         render.table(("id", "kind", "name", "state", "began", "time", "cost", "tags"), rows)
     return 0 if whole else 1
+
+
+def _chosen(book: Book, prices: Prices, selection: Selection) -> list[Charge]:
+    """What lies in the selection at least partly, as a whole."""
+    from tinytorch.resources import cost, ledger
+
+    every = cost.charges(book, prices, ledger.now(), replace(selection, since=None, until=None))
+    return [charge for charge in every if selection.holds_time(charge.began, charge.ended)]
 
 
 @click.command("show", cls=Command, example="tito resources show 3f2a91bc")
@@ -108,7 +118,6 @@ def export_records(file: Path, tags: tuple[str, ...], since: str | None, until: 
     A value that isn't known is an empty cell, or null.
     """
     from tinytorch.files import write_atomic
-    from tinytorch.resources import cost, ledger
 
     if file.suffix.lower() not in (".csv", ".json"):
         raise click.UsageError(f"{file}: the name must end with .csv or .json, which says how it is written.")
@@ -116,7 +125,7 @@ def export_records(file: Path, tags: tuple[str, ...], since: str | None, until: 
         raise WorkspaceError(f"{file} is there already. Name another file, or delete this one")
     selection = records.selected(tags, since, until, kinds)
     book, prices, _ = records.opened()
-    rows = [records.facts(charge, book) for charge in cost.charges(book, prices, ledger.now(), selection)]
+    rows = [records.facts(charge, book) for charge in _chosen(book, prices, selection)]
     text = _csv(rows) if file.suffix.lower() == ".csv" else json.dumps({"records": rows}, indent=2) + "\n"
     write_atomic(file, text.encode("utf-8"))
     render.say(f"Wrote {len(rows)} record{'' if len(rows) == 1 else 's'} to {file}")

@@ -68,6 +68,21 @@ def test_a_damaged_line_is_named_and_kept_aside_and_the_rest_counts(folder: Path
     assert list(ledger.read(told.append).runs) == ["a", "c"] and len(told) == 1
 
 
+def test_a_damaged_line_in_a_folder_that_cant_be_written_is_named_each_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*arguments: object, **options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    ledger.append(started("a"), started("b"))
+    path = folder / "ledger.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"b"', b'"x"'))
+    monkeypatch.setattr(ledger.files, "lock", refuses)
+    monkeypatch.setattr(ledger.files, "write_atomic", refuses)
+    told: list[str] = []
+    for _ in range(2):
+        assert list(ledger.read(told.append).runs) == ["a"]
+    assert len(told) == 2 and told[0].endswith("1 damaged line (2); the rest counts.")
+
+
 def test_a_lines_end_that_was_changed_damages_every_line_and_none_is_lost(folder: Path) -> None:
     ledger.append(started("a"), started("b"))
     path = folder / "ledger.jsonl"

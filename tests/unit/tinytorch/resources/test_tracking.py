@@ -124,13 +124,14 @@ import sys
 from tinytorch import resources
 from tinytorch.resources import tracking
 tracking._FIRST = 0.05
-resources.run_command([sys.executable, "-c", "print('here', flush=True); input()"])
+resources.run_command([sys.executable, "-c", sys.argv[1]])
 """
+WAITS = "print('here', flush=True); input()"
 
 
-def tracks() -> subprocess.Popen[bytes]:
+def tracks(program: str = WAITS) -> subprocess.Popen[bytes]:
     """A process that tracks another one, which waits; returned when that has been recorded as seen."""
-    process = subprocess.Popen([sys.executable, "-c", TRACKS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ)
+    process = subprocess.Popen([sys.executable, "-c", TRACKS, program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=os.environ)
     assert process.stdout is not None and process.stdout.readline() == b"here\n"
     deadline = time.monotonic() + 30
     while not any(run.usage.wall_seconds for run in ledger.read().runs.values()):
@@ -153,6 +154,20 @@ def test_a_run_whose_tracker_was_killed_ends_with_what_was_last_seen() -> None:
     assert last.state() == "lost" and last.usage.wall_seconds > 0 and last.ended is None and last.exit is None
 
 
+STUBBORN = "import os, signal; signal.signal(signal.SIGTERM, lambda *_: os.write(1, b'told')); print('here', flush=True); input()"
+
+
+@posix
+def test_the_second_request_to_stop_kills_the_program_and_its_record_ends() -> None:
+    with tracks(STUBBORN) as process:
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout is not None and process.stdout.read(4) == b"told"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) != 0
+    (run,) = ledger.read().runs.values()
+    assert run.exit == -signal.SIGKILL
+
+
 @posix
 def test_a_request_to_stop_is_passed_on_and_the_record_has_its_end() -> None:
     with tracks() as process:
@@ -165,7 +180,27 @@ def test_a_request_to_stop_is_passed_on_and_the_record_has_its_end() -> None:
 def test_a_program_that_isnt_there_is_an_error_and_no_record(folder: Path) -> None:
     with pytest.raises(ConfigError, match="no-such-program can't be started"):
         resources.run_command(["/nowhere/no-such-program", "--password", "x"])
+    assert not folder.exists()
+
+
+@posix
+def test_a_program_that_isnt_one_is_an_error_and_no_record(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_bytes(b"\x7fELF")
+    program.chmod(0o755)
+    with pytest.raises(ConfigError, match="program can't be started: Exec format error"):
+        resources.run_command([str(program)])
     assert ledger.read().runs == {}
+
+
+def test_a_block_that_changes_the_working_directory_is_recorded_in_one_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TINYTORCH_RESOURCES", "here")
+    (tmp_path / "elsewhere").mkdir()
+    with resources.track("training", record=True):
+        os.chdir("elsewhere")
+    monkeypatch.chdir(tmp_path)
+    assert [run.state() for run in ledger.read().runs.values()] == ["ended"] and not (tmp_path / "elsewhere" / "here").exists()
 
 
 @pytest.mark.parametrize("command", [["pytest"], [sys.executable, "-m", "pytest", "-m", "module01"], ["tito", "module", "test", "01"]], ids=" ".join)
