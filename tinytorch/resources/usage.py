@@ -1,7 +1,7 @@
 """What a process and its children use, looked at again and again while they run."""
 from __future__ import annotations
 
-import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Meter", "Usage"]
 
-_TAKES_OVER = os.name == "posix"  # whether a parent's figures include those of children that have ended
+_TAKES_OVER = sys.platform == "linux"  # whether a parent's figures include those of children that have ended
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Meter:
     """Measures the tree of processes below `root`, from now on.
 
     `sample` must be called often enough: what a process did after it was last seen counts only where its parent's
-    figures take it over (Linux, macOS).
+    figures take it over, on Linux.
     """
 
     def __init__(self, root: psutil.Process, *, is_new: bool, clock: Callable[[], float] = time.monotonic) -> None:

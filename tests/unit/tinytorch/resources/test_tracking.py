@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 
 from tinytorch import jobs, resources
 from tinytorch.errors import ConfigError, DataError
-from tinytorch.resources import gpu, ledger, tracking
+from tinytorch.resources import gpu, ledger, tracking, usage
 from tinytorch.resources.usage import Meter
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps the figures of a process that has ended until it is asked for")
@@ -80,8 +81,8 @@ def test_a_ledger_that_breaks_meanwhile_is_a_warning_and_no_error(folder: Path) 
         return tracked.usage
 
     with pytest.warns(RuntimeWarning, match="the end of training is not recorded"):
-        usage = break_it()
-    assert usage.wall_seconds > 0
+        used = break_it()
+    assert used.wall_seconds > 0
 
 
 def test_a_ledger_that_cant_be_written_is_told_before_the_work_begins(folder: Path) -> None:
@@ -236,6 +237,84 @@ def test_the_machine_may_come_from_the_environment(monkeypatch: pytest.MonkeyPat
         tracking.machine_of(None)
 
 
+# --- the tree of processes, by stand-ins ----------------------------------------------------------------------------
+
+
+class Process:
+    """As much of a psutil.Process as is looked at."""
+
+    def __init__(self, pid: int, parent: Process | None = None, *, seconds: float = 0.0, memory: int = 0) -> None:
+        self.pid = pid
+        self.parent = parent
+        self.seconds, self.of_children, self.memory = seconds, 0.0, memory
+        self.is_there = True
+        self.below: list[Process] = []
+        if parent:
+            parent.below.append(self)
+
+    def end(self, *, taken_over: bool) -> None:
+        self.is_there = False
+        assert self.parent
+        self.parent.below.remove(self)
+        if taken_over:
+            self.parent.of_children += self.seconds + self.of_children
+
+    def children(self, *, recursive: bool) -> list[Process]:
+        return [found for child in self.below for found in (child, *child.children(recursive=True))]
+
+    def is_running(self) -> bool:
+        return self.is_there
+
+    def oneshot(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    def cpu_times(self) -> SimpleNamespace:
+        if not self.is_there:
+            raise psutil.NoSuchProcess(self.pid)
+        return SimpleNamespace(user=self.seconds, system=0.0, children_user=self.of_children, children_system=0.0)
+
+    def memory_info(self) -> SimpleNamespace:
+        return SimpleNamespace(rss=self.memory)
+
+    def ppid(self) -> int:
+        return self.parent.pid if self.parent else 0
+
+    def io_counters(self) -> SimpleNamespace:
+        raise psutil.AccessDenied(self.pid)
+
+
+@pytest.mark.parametrize("takes_over", [True, False], ids=["linux", "elsewhere"])
+def test_what_a_child_used_before_it_ended_counts_once(monkeypatch: pytest.MonkeyPatch, takes_over: bool) -> None:
+    monkeypatch.setattr(usage, "_TAKES_OVER", takes_over)
+    root = Process(1, seconds=1.0)
+    child = Process(2, root, seconds=2.0)
+    meter = Meter(root, is_new=True)  # type: ignore[arg-type]
+    assert meter.sample().cpu_seconds == 3.0
+    child.end(taken_over=takes_over)
+    assert meter.sample().cpu_seconds == 3.0 and meter.sample().cpu_seconds == 3.0
+
+
+def test_a_child_whose_parent_has_ended_still_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(usage, "_TAKES_OVER", True)
+    root = Process(1, seconds=1.0)
+    parent = Process(2, root, seconds=2.0)
+    orphan = Process(3, parent, seconds=4.0, memory=10)
+    meter = Meter(root, is_new=True)  # type: ignore[arg-type]
+    assert meter.sample().cpu_seconds == 7.0
+    parent.end(taken_over=True)
+    orphan.seconds, orphan.memory = 5.0, 20
+    seen = meter.sample()
+    assert (seen.cpu_seconds, seen.memory_peak, seen.disk_read) == (8.0, 20, None)
+
+
+def test_what_processes_used_before_counts_for_nobody() -> None:
+    root = Process(1, seconds=100.0)
+    child = Process(2, root, seconds=50.0)
+    meter = Meter(root, is_new=False)  # type: ignore[arg-type]
+    root.seconds, child.seconds = 101.0, 52.0
+    assert meter.sample().cpu_seconds == 3.0
+
+
 # --- GPUs, by a stand-in for NVML -----------------------------------------------------------------------------------
 
 
@@ -260,13 +339,13 @@ def metered(monkeypatch: pytest.MonkeyPatch, module: object) -> resources.Usage:
 
 def test_gpus_count_where_they_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     ours = SimpleNamespace(pid=os.getpid(), usedGpuMemory=300)
-    usage = metered(monkeypatch, nvml({0: [SimpleNamespace(pid=1, usedGpuMemory=9)], 1: [ours]}, busy={0: 100, 1: 50}))
-    assert (usage.gpu_seconds, usage.gpu_memory_peak, usage.gpu_of) == (2.0, 300, "process")
+    used = metered(monkeypatch, nvml({0: [SimpleNamespace(pid=1, usedGpuMemory=9)], 1: [ours]}, busy={0: 100, 1: 50}))
+    assert (used.gpu_seconds, used.gpu_memory_peak, used.gpu_of) == (2.0, 300, "process")
 
 
 def test_gpus_whose_processes_arent_known_count_for_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = metered(monkeypatch, nvml({}, busy={0: 100, 1: 50}))
-    assert (usage.gpu_seconds, usage.gpu_memory_peak, usage.gpu_of) == (6.0, 2000, "machine")
+    used = metered(monkeypatch, nvml({}, busy={0: 100, 1: 50}))
+    assert (used.gpu_seconds, used.gpu_memory_peak, used.gpu_of) == (6.0, 2000, "machine")
 
 
 def test_without_gpus_their_use_is_unknown_and_not_zero(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,8 +353,8 @@ def test_without_gpus_their_use_is_unknown_and_not_zero(monkeypatch: pytest.Monk
         raise NVMLError("Driver Not Loaded")
 
     for module in (None, nvml({}, busy={}), SimpleNamespace(NVMLError=NVMLError, nvmlInit=fails)):
-        usage = metered(monkeypatch, module)
-        assert (usage.gpu_seconds, usage.gpu_memory_peak, usage.gpu_of) == (None, None, None)
+        used = metered(monkeypatch, module)
+        assert (used.gpu_seconds, used.gpu_memory_peak, used.gpu_of) == (None, None, None)
 
 
 def test_a_gpu_that_stops_answering_is_no_error() -> None:
