@@ -51,6 +51,7 @@ class Tracked:
 
     def _begin(self, root: psutil.Process, *, is_new: bool) -> None:
         self.meter = Meter(root, is_new=is_new)
+        self.next_record = _FIRST
         self.place = ledger.folder()  # now: the block may change the working directory
         if self.is_recorded:
             started = {
@@ -58,7 +59,6 @@ class Tracked:
                 "host": platform.node(), "pid": root.pid, "created": root.create_time(), "at": ledger.stamp(ledger.now()),
             }  # fmt: skip
             ledger.append(["started", self.id, started], place=self.place)
-        self.next_record = _FIRST
 
     def _look(self) -> float:
         """Measure, and record if it is time to; returns the seconds until the next look."""
@@ -153,7 +153,11 @@ def run_command(
         except (OSError, ValueError) as error:
             raise ConfigError(f"{shown} can't be started: {getattr(error, 'strerror', None) or error}") from error
         try:
-            tracked._begin(psutil.Process(process.pid), is_new=True)
+            try:
+                tracked._begin(psutil.Process(process.pid), is_new=True)
+            except DataError as error:  # there was a place a moment ago; the program is running, and nothing is gained by ending it
+                tracked.is_recorded = False
+                warnings.warn(f"{tracked.name} is not recorded: {error}", RuntimeWarning, stacklevel=2)
             code = _waited(process, tracked, lambda: stop.signal is not None and stop.signal.name == "SIGTERM")
         except BaseException as error:
             process.kill()

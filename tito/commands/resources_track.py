@@ -1,8 +1,11 @@
 """`tito resources track`."""
 from __future__ import annotations
 
+from contextlib import suppress
+
 import click
 
+from tinytorch.errors import TinyTorchError
 from tito import records, render
 from tito.group import Command
 
@@ -18,10 +21,15 @@ def track(name: str | None, tags: tuple[str, ...], machine: str | None, command:
     Its exit status is that of this command; 128 + N, if signal N ended it. Of its command line only the program's name is
     recorded.
     """
-    from tinytorch.errors import DataError
+    import warnings
+
     from tinytorch.resources import run_command
 
-    code, tracked = run_command(command, name=name, tags=records.selected(tags, None, None).tags, machine=machine)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", RuntimeWarning)
+        code, tracked = run_command(command, name=name, tags=records.selected(tags, None, None).tags, machine=machine)
+    for warning in told:
+        render.notice(f"Warning: {warning.message}")
     usage = tracked.usage
     used = [
         records.duration(usage.wall_seconds),
@@ -30,10 +38,9 @@ def track(name: str | None, tags: tuple[str, ...], machine: str | None, command:
     ]
     if usage.gpu_seconds is not None:
         used.append(f"GPU {records.duration(usage.gpu_seconds)}")
-    render.notice(f"{tracked.name}: {', '.join(used)}. All of it: tito resources show {tracked.id}")
-    try:
+    where = f" All of it: tito resources show {tracked.id}" if not told else ""
+    render.notice(f"{tracked.name}: {', '.join(used)}.{where}")
+    with suppress(TinyTorchError):  # of the ledger, which has been told; prices and budgets are told by the next `cost`
         book, prices, _ = records.opened()
-    except DataError:  # the end could not be recorded, which has been said
-        return 128 - code if code < 0 else code
-    records.warn_of_budgets(book, prices)
+        records.warn_of_budgets(book, prices)
     return 128 - code if code < 0 else code

@@ -184,6 +184,16 @@ def test_a_program_that_isnt_there_is_an_error_and_no_record(folder: Path) -> No
     assert not folder.exists()
 
 
+def test_a_program_that_was_started_runs_to_its_end_also_if_it_cant_be_recorded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def full(self: object, entry: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tinytorch.jobs.journal.Writer.append", full)
+    with pytest.warns(RuntimeWarning, match="python.* is not recorded: .*No space left on device"):
+        code, tracked = resources.run_command([sys.executable, "-c", f"open({str(tmp_path / 'ran')!r}, 'w')"])
+    assert code == 0 and tracked.usage.wall_seconds > 0 and (tmp_path / "ran").exists() and ledger.read().runs == {}
+
+
 @posix
 def test_a_program_that_isnt_one_is_an_error_and_no_record(tmp_path: Path) -> None:
     program = tmp_path / "program"
