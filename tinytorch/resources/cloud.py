@@ -4,7 +4,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from tinytorch.errors import CloudError
+from tinytorch.errors import CloudError, ConfigError
 from tinytorch.resources import ledger
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def look(*, tags: Mapping[str, str] | None = None, notice: Callable[[str], None]
     for provider in _providers():
         try:
             resources = provider.resources()  # all of them: one that isn't in a whole answer is gone
-        except CloudError as error:
+        except (CloudError, ConfigError) as error:  # no answer; a package is missing
             notice(f"{provider.name}: {error}")
             whole = False
             continue

@@ -130,7 +130,7 @@ def _of_cloud(seen: Iterable[Seen], prices: Prices) -> Iterator[Charge]:
             before = open_.pop(key, None)
             if before:
                 before = replace(before, seconds=max(0.0, (look.at - before.began).total_seconds()))
-            if facts["state"] in _IDLE:
+            if facts["state"].lower() in _IDLE:
                 known.add(key)
                 if before:
                     yield replace(before, is_running=False)

@@ -124,7 +124,7 @@ def test_an_instance_costs_from_its_making_until_it_was_last_seen() -> None:
 
 def test_an_instance_that_is_stopped_costs_nothing_until_it_runs_again() -> None:
     seen(DAY0, {})
-    seen(DAY0 + 2 * HOUR, {"state": "stopped"})
+    seen(DAY0 + 2 * HOUR, {"state": "EXITED"})
     seen(DAY0 + 20 * HOUR, {"created": ledger.stamp(DAY0)})
     seen(DAY0 + 21 * HOUR, {})
     assert total() == "6.00 USD"
