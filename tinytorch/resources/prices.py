@@ -21,6 +21,7 @@ VARIABLE = "TINYTORCH_PRICES"
 ANY = "*"
 OLD = 90  # days
 HOURS = {"hour": Decimal(1), "GB-month": Decimal(730)}  # in one unit of time; a month is a twelfth of a year
+_ZONE = re.compile(r"([a-z]+(?:-[a-z]+)+-\d+)[a-z]")
 CURRENCY = re.compile(r"[A-Z]{3}")  # ISO 4217
 _BUNDLED = Path(__file__).parent / "prices.toml"
 _TEXTS = ("provider", "kind", "region", "type", "unit", "currency", "source")
@@ -68,7 +69,12 @@ class Prices:
         self.table: dict[_Key, Price] = {(p.provider, p.kind, p.region, p.type): p for p in prices}
 
     def find(self, provider: str, kind: str, region: str, type: str) -> Price | None:
-        """The price of this type in this region, else the one for every region, for every type, for both."""
+        """The price of this type in this region, else the one for every region, for every type, for both.
+
+        A zone (us-east-1a) has the prices of its region.
+        """
+        zone = _ZONE.fullmatch(region)
+        region = zone[1] if zone else region
         places = ((region, type), (ANY, type), (region, ANY), (ANY, ANY))
         return next((price for place in places if (price := self.table.get((provider, kind, *place)))), None)
 

@@ -45,6 +45,12 @@ def test_what_has_no_price_has_none_and_isnt_free() -> None:
     assert prices.load().find("aws", "instance", "mars-1", "g5.xlarge") is None
 
 
+def test_a_zone_has_the_prices_of_its_region() -> None:
+    table = prices.load()
+    assert table.find("aws", "volume", "us-east-1a", "gp3") == table.find("aws", "volume", "us-east-1", "gp3") is not None
+    assert table.find("aws", "volume", "us-east-10", "gp3") is None
+
+
 @pytest.mark.parametrize(("region", "type", "amount"), [("us-east-1", "a", 1), ("eu", "a", 2), ("us-east-1", "b", 3), ("eu", "b", 4)])
 def test_the_nearest_price_counts(own: Path, region: str, type: str, amount: int) -> None:
     places = [("us-east-1", "a", "1"), ("*", "a", "2"), ("us-east-1", "*", "3"), ("*", "*", "4")]
