@@ -4,6 +4,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -218,7 +219,7 @@ def test_watch_prints_lines_without_a_terminal_and_ends_when_it_is_told_to(tmp_p
             assert watcher.wait(30) == 0
         tracker.terminate()
         assert tracker.wait(30) == 143
-    assert all("running: sleeper" in line and "cost until now: unknown" in line for line in lines)
+    assert all(re.search(r"running: sleeper \d+\.\d s \(\d+\.\d MB\); cost until now: unknown", line) for line in lines), lines
 
 
 @on_a_terminal

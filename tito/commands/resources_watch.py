@@ -14,7 +14,7 @@ from tito.group import Command
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from tinytorch.resources import Book
+    from tinytorch.resources import Book, Usage
     from tinytorch.resources.cost import Charge, Sum
     from tinytorch.resources.selection import Selection
 
@@ -80,8 +80,25 @@ def _line(book: Book, running: list[Charge], total: Sum) -> str:
 
 
 def _load(charge: Charge, book: Book) -> str:
+    memory = _used(charge, book).memory_peak
+    return f" ({render.size(memory)})" if memory else ""
+
+
+def _used(charge: Charge, book: Book) -> Usage:
+    """What a run's processes have used since they began, and the memory that they have now; as last recorded, if they aren't here."""
+    import platform
+
+    import psutil
+
+    from tinytorch.resources.usage import Meter, Usage
+
     run = book.runs.get(charge.id)
-    return f" ({render.size(run.usage.memory_peak)})" if run and run.usage.memory_peak else ""
+    if run is None or run.host != platform.node():
+        return run.usage if run else Usage()
+    try:
+        return Meter(psutil.Process(run.pid), is_new=True).sample()
+    except psutil.Error:  # it has just ended
+        return run.usage
 
 
 def _table(book: Book, running: list[Charge], total: Sum) -> Table:
@@ -92,9 +109,9 @@ def _table(book: Book, running: list[Charge], total: Sum) -> Table:
     for header in ("id", "kind", "name", "time", "CPU", "memory", "cost", "tags"):
         table.add_column(header)
     for charge in running:
-        run = book.runs.get(charge.id)
-        cpu = records.duration(run.usage.cpu_seconds) if run and run.usage.cpu_seconds is not None else "-"
-        memory = records.size(run.usage.memory_peak) if run else "-"
+        used = _used(charge, book)
+        cpu = "-" if used.cpu_seconds is None else records.duration(used.cpu_seconds)
+        memory = "-" if used.memory_peak is None else render.size(used.memory_peak)
         cells = (charge.id, charge.kind, charge.name, records.duration(charge.seconds), cpu, memory, records.amount(charge.amount, charge), records.tags(charge.tags))
         table.add_row(*map(Text, cells))
     if not running:
