@@ -102,7 +102,7 @@ def test_costs_say_at_least_and_where_prices_are_from(tito: Tito) -> None:
 
 def test_what_is_running_has_a_forecast_at_a_rate_that_is_said(tito: Tito) -> None:
     record("r", 1, host="another", ends=False)
-    assert "Still running: train (r) at 1.01 USD an hour; " in tito("resources", "cost").out
+    assert "Still running: train (r) at 1.006 USD an hour; if it goes on, " in tito("resources", "cost").out
     (coming,) = reported(tito("resources", "cost", "--json"))["forecast"]
     assert coming["per_hour"] == 1.006 and coming["rest_of_day"] <= 1.006 * 25 and coming["rest_of_month"] >= coming["rest_of_day"]
 
@@ -190,6 +190,12 @@ def test_the_cloud_is_asked_only_when_that_is_wanted(tito: Tito, monkeypatch: py
     assert (found["id"], found["kind"], found["state"], found["cost"]) == ("i-1", "instance", "running", pytest.approx(2.012, abs=0.01))
     assert "instance  2 h 00 min  2.01 USD" in tito("resources", "cost").out and len(asked) == 1
     assert "trainer (i-1)" in tito("resources", "show", "i-1").out
+
+
+def test_the_rate_of_what_has_a_size_is_explained(tito: Tito, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = Resource(kind="volume", id="vol-1", region="us-east-1a", type="gp3", state="in-use", created=ledger.now(), size_gb=730.0)
+    monkeypatch.setattr(cloud, "_providers", lambda: [Provider("aws", disk)])
+    assert "(vol-1) at 0.080 USD an hour, which is 730 GB at 0.08 USD a GB-month; if it goes on, " in tito("resources", "cost", "--cloud").out
 
 
 def test_a_provider_that_cant_be_asked_is_told_and_the_status_is_1(tito: Tito, monkeypatch: pytest.MonkeyPatch) -> None:

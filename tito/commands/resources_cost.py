@@ -77,18 +77,19 @@ def _say(by: str, sums: dict[str, Sum], total: Sum, found: list[Charge], coming:
     if twice:
         render.say(f"{len(twice)} run{'s are' if len(twice) > 1 else ' is'} counted with the machine that {'they' if len(twice) > 1 else 'it'} ran on.")
     for each in coming:
-        charge = each.charge
-        rate = f"{records.amount(charge.per_hour, charge)} an hour"
-        render.say(
-            f"Still running: {charge.name} ({charge.id}) at {rate}; {records.amount(each.rest_of_day, charge)} more until midnight, "
-            f"{records.amount(each.rest_of_month, charge)} more in this month"
-            if charge.per_hour is not None
-            else f"Still running: {charge.name} ({charge.id}) at a price that isn't known"
-        )
+        render.say(f"Still running: {each.charge.name} ({each.charge.id}) {_coming(each)}")
     for price in _prices(found):
         age = price.age(date.today())
         mark = ": old, look it up again" if price.is_old(date.today()) else ""
         render.say(f"Price: {price.provider}/{price.region}/{price.type} {price}, {age} days old{mark}", dim=True)
+
+
+def _coming(each: Forecast) -> str:
+    charge = each.charge
+    if charge.price is None or charge.per_hour is None:
+        return "at a price that isn't known"
+    rate = str(charge.price) if charge.price.unit == "hour" else f"{records.amount(charge.per_hour, charge)} an hour, which is {charge.size_gb:g} GB at {charge.price}"
+    return f"at {rate}; if it goes on, {records.amount(each.rest_of_day, charge)} more until midnight, {records.amount(each.rest_of_month, charge)} more in this month"
 
 
 def _bar(part: Sum, sums: dict[str, Sum]) -> str:

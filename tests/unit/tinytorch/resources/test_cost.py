@@ -8,6 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tinytorch.errors import CloudError, ConfigError
 from tinytorch.resources import cloud, cost, ledger
@@ -108,6 +110,35 @@ def test_a_selection_takes_the_part_of_a_run_that_lies_in_it() -> None:
     chosen = Selection(tags={"team": "x"}, since=DAY0 + 2 * HOUR, until=DAY0 + 5 * HOUR, kinds=frozenset({"run"}))
     assert total(chosen) == "6.00 USD"
     assert total(Selection(kinds=frozenset({"volume"}))) == "nothing"
+
+
+PARTS = st.lists(
+    st.tuples(st.integers(0, 20 * 86400), st.integers(0, 3 * 86400), st.sampled_from(["big", "eu", "unknown"]), st.sampled_from(["a", "b"])), max_size=8
+)  # fmt: skip
+
+
+def made(parts: list[tuple[int, int, str, str]]) -> list[cost.Charge]:
+    return [
+        cost.Charge("run", str(number), "n", {"team": team}, "aws", "us", type, DAY0 + timedelta(seconds=begins), float(seconds), False, PRICES.find("aws", "instance", "us", type))
+        for number, (begins, seconds, type, team) in enumerate(parts)
+    ]  # fmt: skip
+
+
+@given(PARTS, st.sampled_from(["day", "kind", "name", "machine", "tag:team", "tag:none"]))
+def test_the_sums_of_all_groups_are_the_sum_of_all(parts: list[tuple[int, int, str, str]], by: str) -> None:
+    found = made(parts)
+    groups = [cost.sum_of(part) for part in cost.grouped(found, by).values()]
+    for currency, amount in cost.sum_of(found).amounts.items():
+        assert float(sum(group.amounts.get(currency, Decimal(0)) for group in groups)) == pytest.approx(float(amount), abs=1e-9)
+    assert sum(group.seconds for group in groups) == pytest.approx(sum(charge.seconds for charge in found))
+
+
+@given(PARTS, st.integers(-86400, 25 * 86400))
+def test_before_and_after_any_time_are_together_the_whole(parts: list[tuple[int, int, str, str]], cut: int) -> None:
+    at = DAY0 + timedelta(seconds=cut)
+    for charge in made(parts):
+        sides = [side for side in (charge.within(None, at), charge.within(at, None)) if side]
+        assert sum(side.seconds for side in sides) == charge.seconds and sides
 
 
 # --- cloud resources ----------------------------------------------------------------------------------------------
