@@ -228,6 +228,21 @@ def test_watch_prints_lines_without_a_terminal_and_ends_when_it_is_told_to(tmp_p
     assert all(re.search(r"running: sleeper \d+\.\d s \(\d+\.\d MB\); cost until now: unknown", line) for line in lines), lines
 
 
+def test_watch_asks_the_cloud_at_first_and_not_at_each_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tinytorch.resources.selection import Selection
+    from tito.commands import resources_watch
+
+    asked: list[int] = []
+
+    def providers() -> list[Provider]:
+        asked.append(1)
+        return [Provider("aws", Resource(id="i-1"))]
+
+    monkeypatch.setattr(cloud, "_providers", providers)
+    looks = resources_watch._looks(Selection(), cloud=True)
+    assert [[charge.id for charge in next(looks)[1]] for _ in range(3)] == [["i-1"]] * 3 and len(asked) == 1
+
+
 @on_a_terminal
 def test_watch_draws_a_table_on_a_terminal_and_ends_with_ctrl_c(tmp_path: Path) -> None:
     record("r", 1, host="another", ends=False, team="x")

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tinytorch.errors import CloudError, ConfigError
-from tinytorch.resources import cloud, cost, ledger
+from tinytorch.resources import cloud, cost, ledger, picture
 from tinytorch.resources.prices import Price, Prices
 from tinytorch.resources.selection import Selection, parsed_tags, parsed_time
 
@@ -131,6 +131,15 @@ def test_the_sums_of_all_groups_are_the_sum_of_all(parts: list[tuple[int, int, s
     for currency, amount in cost.sum_of(found).amounts.items():
         assert float(sum(group.amounts.get(currency, Decimal(0)) for group in groups)) == pytest.approx(float(amount), abs=1e-9)
     assert sum(group.seconds for group in groups) == pytest.approx(sum(charge.seconds for charge in found))
+
+
+def test_a_picture_has_the_most_expensive_parts_and_the_rest_together() -> None:
+    every = [
+        cost.Charge("run", str(number), f"name {number}", {}, "aws", "us", "big", DAY0, 3600.0 * (number + 1), False, price()) for number in range(12)
+    ]  # fmt: skip
+    bars = picture._bars(every, "name", "USD")
+    assert list(bars) == [f"name {number}" for number in range(11, 3, -1)] + ["others"]
+    assert bars["others"] == {date(2026, 11, 1): Decimal(2 * (1 + 2 + 3 + 4))}
 
 
 @given(PARTS, st.integers(-86400, 25 * 86400))

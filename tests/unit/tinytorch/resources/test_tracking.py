@@ -325,6 +325,24 @@ def test_what_processes_used_before_counts_for_nobody() -> None:
     assert meter.sample().cpu_seconds == 3.0
 
 
+def test_bytes_that_never_left_the_machine_are_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cards(*, pernic: bool) -> dict[str, SimpleNamespace]:
+        return {name: SimpleNamespace(bytes_recv=received, bytes_sent=2 * received) for name, received in (("lo", next(counts)), ("eth0", next(counts)))}
+
+    counts = iter([1000, 10, 5000, 17])
+    monkeypatch.setattr(psutil, "net_io_counters", cards)
+    seen = Meter(Process(1), is_new=True).sample()  # type: ignore[arg-type]
+    assert (seen.network_received, seen.network_sent, seen.network_of) == (7, 14, "machine")
+
+
+def test_the_peak_of_memory_stays_when_it_is_given_back() -> None:
+    root = Process(1, memory=100)
+    meter = Meter(root, is_new=True)  # type: ignore[arg-type]
+    meter.sample()
+    root.memory = 10
+    assert meter.sample().memory_peak == 100
+
+
 # --- GPUs, by a stand-in for NVML -----------------------------------------------------------------------------------
 
 
