@@ -32,6 +32,7 @@ COMMANDS = {
     "update": "tito.commands.update",
     "export": "tito.commands.export",
     "data": "tito.commands.data",
+    "resources": "tito.commands.resources",
     "config": "tito.commands.config",
     "system": "tito.commands.system",
     "doctor": "tito.commands.doctor",

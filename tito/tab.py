@@ -132,6 +132,21 @@ def datasets(context: click.Context, parameter: click.Parameter, typed: str) -> 
     return _fitting(typed, ((dataset.name, dataset.title) for dataset in registry.datasets().values()))
 
 
+def records(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+    """The ids of the runs that are recorded, newest first."""
+    from tinytorch.resources import ledger
+
+    runs = reversed(ledger.read().runs.values())
+    return _fitting(typed, ((run.id, f"{run.name}, {run.started.astimezone():%Y-%m-%d %H:%M}") for run in runs))
+
+
+def budgets(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
+    """The names of the budgets."""
+    from tinytorch.resources import ledger
+
+    return _fitting(typed, ((name, None) for name in ledger.read().budgets))
+
+
 def preferences(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
     """The keys of the preferences."""
     from pytest_tinytorch.state.config import PREFERENCES

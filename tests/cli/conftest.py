@@ -35,9 +35,10 @@ Tito = Callable[..., Answer]
 
 
 @pytest.fixture(autouse=True)
-def _quiet_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("TINYTORCH_WORKSPACE", "TINYTORCH_TEMPLATES", "TINYTORCH_STAGING", "NO_COLOR", "TITO_NONINTERACTIVE"):
+def _quiet_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    for name in ("TINYTORCH_WORKSPACE", "TINYTORCH_TEMPLATES", "TINYTORCH_STAGING", "TINYTORCH_PRICES", "TINYTORCH_MACHINE", "NO_COLOR", "TITO_NONINTERACTIVE"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TINYTORCH_RESOURCES", str(tmp_path_factory.getbasetemp() / "no resources"))  # never the machine's own
 
 
 @pytest.fixture

@@ -41,6 +41,8 @@ def test_the_commands_are_those_of_the_course():
         *(f"milestone {name}" for name in ("list", "status", "info", "run")),
         *(f"backup {name}" for name in ("list", "diff", "restore", "prune")),
         *(f"data {name}" for name in ("list", "download", "show", "verify", "path", "clean", "recommend")),
+        *(f"resources {name}" for name in ("track", "list", "show", "usage", "cost", "watch", "export")),
+        *(f"resources budget {name}" for name in ("set", "list", "remove")),
         *(f"config {name}" for name in ("list", "get", "set")),
         "system health", "system info", "doctor",
         *(f"data cache {name}" for name in ("build", "show", "list", "reset-failed", "reset")),
@@ -84,6 +86,16 @@ def test_help_without_a_command(tito: Tito):
         (["backup", "prune", "--json"], "--dry-run"),
         (["config", "get", "logo_them"], "Did you mean logo_theme?"),
         (["config", "set", "logo_theme", "minimol"], "Did you mean minimal?"),
+        (["resources", "list", "--since", "tomorrow"], "is no time"),
+        (["resources", "list", "--tag", "team"], "there is no = in 'team'"),
+        (["resources", "cost", "--by", "tem"], "--by is kind, day"),
+        (["resources", "usage", "--by", "kind"], "--by is name, day"),
+        (["resources", "show", "x"], "No record has the id 'x'"),
+        (["resources", "budget", "set", "a", "nan", "USD"], "a number above 0"),
+        (["resources", "budget", "set", "a", "1", "usd"], "three capital letters"),
+        (["resources", "budget", "remove", "a"], "There is no budget 'a'"),
+        (["resources", "export", "x.xlsx"], ".csv or .json"),
+        (["resources", "track"], "Missing argument"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",
 )
@@ -98,7 +110,7 @@ def test_a_module_has_several_names(student: Student, tito: Tito, name: str):
     assert "Module 01 Tensor" in tito("module", "start", name).out
 
 
-@pytest.mark.parametrize("path", [path for path in LEAVES if path[0] not in ("init", "doctor", "completion", "data") and path != ("system", "info")], ids="-".join)
+@pytest.mark.parametrize("path", [path for path in LEAVES if path[0] not in ("init", "doctor", "completion", "data", "resources") and path != ("system", "info")], ids="-".join)
 def test_outside_a_workspace_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tito: Tito, path: tuple[str, ...]):
     monkeypatch.chdir(tmp_path)
     words = {"NN": "01", "ID": "01", "KEY": "logo_theme", "VALUE": "none"}
@@ -153,6 +165,7 @@ def test_notices_stay_out_of_standard_output(student: Student, tito: Tito):
 REPORTS = [
     ["status"], ["module", "list"], ["module", "status"], ["module", "view", "01"], ["milestone", "list"], ["milestone", "status"],
     ["milestone", "info", "01"], ["backup", "list"], ["system", "health"], ["system", "info"], ["doctor"], ["config", "list"], ["config", "get", "logo_theme"],
+    ["resources", "list"], ["resources", "usage"], ["resources", "cost"], ["resources", "budget", "list"],
     ["export", "01", "--check"], ["data", "list"], ["data", "show", "digits"], ["data", "verify"],
 ]  # fmt: skip
 

@@ -19,7 +19,7 @@ from tito import tab
 from tito.__main__ import COMPLETION_VARIABLE
 from tito.__main__ import tito as command
 
-METAVARS = {"NN": tab.modules, "ID": tab.milestones, "NAME": tab.backups, "DATASET": tab.datasets}
+METAVARS = {"NN": tab.modules, "ID": tab.milestones, "NAME": tab.backups, "DATASET": tab.datasets, "RECORD": tab.records, "BUDGET": tab.budgets}
 
 
 def offered(*words: str, shell: str = "bash") -> list[str]:
@@ -101,7 +101,7 @@ def test_a_fault_is_no_reason_to_say_or_change_anything(student: Student, tito: 
 
 
 def test_every_name_is_completed():
-    """Of an argument or an option that is called NN, ID, NAME or DATASET in the help."""
+    """Of an argument or an option that is called so in the help."""
     found = {
         (" ".join(path), parameter.metavar.strip("[].")): parameter._custom_shell_complete
         for path, leaf in LEAVES.items() for parameter in leaf.params if parameter.metavar and parameter.metavar.strip("[].") in METAVARS

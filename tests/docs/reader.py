@@ -154,7 +154,7 @@ class Reader:
         ours = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
         path = f"{Path(sys.executable).parent}{os.pathsep}{ours['PATH']}"
         plain = {"NO_COLOR": "1", "COLUMNS": "100", "TERM": "dumb", "PYTHONDONTWRITEBYTECODE": "1"}
-        return ours | plain | {"PATH": path, "HOME": str(self.home), "XDG_CACHE_HOME": str(self.home / ".cache")} | self.variables
+        return ours | plain | {"PATH": path, "HOME": str(self.home), "XDG_CACHE_HOME": str(self.home / ".cache"), "XDG_DATA_HOME": str(self.home / ".data")} | self.variables
 
     # --- what happens between two blocks ---------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -185,7 +185,7 @@ class Job:
             work in the folder, two items have one id, the disk is full, or the folder can't be written.
         """
         total = len(items) if total is None and isinstance(items, Sized) else total
-        with self._opened() as opened, asked_to_stop() as stop:
+        with self._opened() as opened, asked_to_stop() as stop, self._tracked():
             self._begin(opened, total, confirm, force_rebuild=force_rebuild)
             run = _Run(self, opened, items, total, stop, report)
             try:
@@ -193,6 +193,12 @@ class Job:
                     yield Outcome(item, came.value, first_line(came.error) if came.error else None)
             finally:
                 run.end()
+
+    def _tracked(self) -> AbstractContextManager[object]:
+        """Records what the run uses, where its user has switched that on."""
+        from tinytorch import resources
+
+        return resources.track(f"job {self.dataset_name}"[:200]) if resources.is_on() else nullcontext()
 
     def _opened(self) -> AbstractContextManager[Ledger]:
         return ledger.opened(self.folder, notice=self.notice, clock=self.clock)

@@ -129,3 +129,33 @@ class Writer:
             self.sync()
         finally:
             os.close(self.descriptor)
+
+
+def damaged_lines(numbers: list[int]) -> str:
+    """Damaged lines in words.
+
+    >>> damaged_lines([3]), damaged_lines([1, 2, 3, 4, 5, 6])
+    ('1 damaged line (3)', '6 damaged lines (1, 2, 3, 4, 5, ...)')
+    """
+    return f"{len(numbers)} damaged line{'s' * (len(numbers) > 1)} ({', '.join(map(str, numbers[:5]))}{', ...' * (len(numbers) > 5)})"
+
+
+def leave_out(path: Path, damaged: list[int]) -> Path:
+    """Make a journal without its damaged lines; returns the path of the one with them, which stays beside it.
+
+    Raises: OSError if the folder can't be written.
+    """
+    data = path.read_bytes()
+    aside = set_aside(path, "corrupt", data)
+    bad = set(damaged)
+    files.write_atomic(path, b"\n".join(line for number, line in enumerate(data.split(b"\n"), start=1) if number not in bad))
+    return aside
+
+
+def set_aside(path: Path, why: str, data: bytes) -> Path:
+    """Keep a copy of a file beside it, under a name that is free."""
+    stem = f"{path.name}.{why}-{time.strftime('%Y%m%d-%H%M%S')}"
+    names = (stem if not number else f"{stem}_{number}" for number in range(1000))
+    aside = next(free for name in names if not (free := path.with_name(name)).exists())
+    files.write_atomic(aside, data)
+    return aside

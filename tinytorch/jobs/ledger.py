@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 from tinytorch import files
 from tinytorch.errors import DataError
-from tinytorch.jobs.journal import Entry, Reader, Writer
+from tinytorch.jobs.journal import Entry, Reader, Writer, damaged_lines, leave_out, set_aside
 from tinytorch.jobs.record import Record, problem_with_view
 
 JOURNAL = "journal.jsonl"
@@ -133,18 +132,9 @@ class Ledger:
             self.writer.close()
 
     def _leave_out(self, damaged: list[int]) -> None:
-        """Make a journal without the damaged lines; the one with them stays beside it."""
         path = self.folder / JOURNAL
-        data = path.read_bytes()
-        aside = _set_aside(path, "corrupt", data)
-        bad = set(damaged)
-        lines = data.split(b"\n")
-        files.write_atomic(path, b"\n".join(line for number, line in enumerate(lines, start=1) if number not in bad))
-        numbers = ", ".join(map(str, damaged[:5])) + (", ..." if len(damaged) > 5 else "")
-        self.notice(
-            f"{path}: {len(damaged)} damaged line{'s' * (len(damaged) > 1)} ({numbers}) left out; what they said is done again. "
-            f"The file with them is kept as {aside.name}."
-        )
+        aside = leave_out(path, damaged)
+        self.notice(f"{path}: {damaged_lines(damaged)} left out; what they said is done again. The file with them is kept as {aside.name}.")
 
     def _compare_view(self, *, is_new: bool) -> None:
         """See whether `progress.json` is the one made here; without a journal, go on from it."""
@@ -161,7 +151,7 @@ class Ledger:
             if is_new:
                 self._adopt(path, data)
             elif digest not in self.record.views:
-                aside = _set_aside(path, "set-aside", data)
+                aside = set_aside(path, "set-aside", data)
                 self.notice(f"{path} was changed or restored by somebody. The journal beside it counts; the other file is kept as {aside.name}.")
                 self.view_is_old = True
             else:
@@ -180,15 +170,6 @@ class Ledger:
             )
         self.enter(["adopted", view])
         self.notice(f"{self.folder / JOURNAL} is missing: going on from {path.name}, {len(self.record.done)} completed.")
-
-
-def _set_aside(path: Path, why: str, data: bytes) -> Path:
-    """Keep a copy of a file beside it, under a name that is free."""
-    stem = f"{path.name}.{why}-{time.strftime('%Y%m%d-%H%M%S')}"
-    names = (stem if not number else f"{stem}_{number}" for number in range(1000))
-    aside = next(free for name in names if not (free := path.with_name(name)).exists())
-    files.write_atomic(aside, data)
-    return aside
 
 
 @contextmanager

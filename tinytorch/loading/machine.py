@@ -1,8 +1,6 @@
 """What the machine has to give: memory that is free, and what kind of place a folder is."""
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 
 __all__ = ["free_memory", "is_network_mount"]
@@ -11,19 +9,16 @@ _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "
 
 
 def free_memory() -> int | None:
-    """Bytes that this process may take without others having to give up theirs; None where nobody says.
+    """Bytes that this process may take without others having to give up theirs, a container's limit on Linux included.
 
-    Linux says so, a container's limit included. Windows does too. Of macOS only the whole is known: half of it is
-    taken as free.
+    None where nobody says.
     """
-    if sys.platform == "win32":
-        return _free_on_windows()
+    import psutil
+
     try:
-        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
-    except OSError:
-        return _half_of_the_whole()
-    kilobytes = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
-    free = kilobytes.get("MemAvailable", kilobytes["MemFree"]) * 1024
+        free = int(psutil.virtual_memory().available)
+    except (RuntimeError, OSError):
+        return None
     in_container = _free_in_container()
     return free if in_container is None else min(free, in_container)
 
@@ -37,27 +32,6 @@ def _free_in_container() -> int | None:
     except (OSError, ValueError):  # no such files, or "max"
         return None
     return max(0, limit - used + int(statistics.get("inactive_file", 0)))
-
-
-def _half_of_the_whole() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    except (ValueError, OSError, AttributeError):
-        return None
-
-
-def _free_on_windows() -> int | None:
-    import ctypes
-
-    class Status(ctypes.Structure):
-        _fields_ = (
-            ("length", ctypes.c_uint32), ("load", ctypes.c_uint32),
-            *((name, ctypes.c_uint64) for name in ("total", "free", "pages", "free_pages", "virtual", "free_virtual", "extended")),
-        )  # fmt: skip
-
-    status = Status(length=ctypes.sizeof(Status))
-    kernel = getattr(ctypes, "windll").kernel32  # noqa: B009  # mypy knows it on Windows only
-    return int(status.free) if kernel.GlobalMemoryStatusEx(ctypes.byref(status)) else None
 
 
 def is_network_mount(path: Path) -> bool:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -128,12 +129,20 @@ def test_the_machine_says_how_much_memory_is_free() -> None:
 )  # fmt: skip
 def test_a_container_limit_counts_without_files_that_can_go(monkeypatch: pytest.MonkeyPatch, limit: str, current: str, free: int) -> None:
     files = {
-        "/proc/meminfo": "MemFree: 1 kB\nMemAvailable: 1000 kB\n", "/sys/fs/cgroup/memory.max": f"{limit}\n",
-        "/sys/fs/cgroup/memory.current": f"{current}\n", "/sys/fs/cgroup/memory.stat": "anon 5\ninactive_file 10000\n",
+        "/sys/fs/cgroup/memory.max": f"{limit}\n", "/sys/fs/cgroup/memory.current": f"{current}\n",
+        "/sys/fs/cgroup/memory.stat": "anon 5\ninactive_file 10000\n",
     }  # fmt: skip
     monkeypatch.setattr(machine.Path, "read_text", lambda self, *_, **__: files[self.as_posix()])  # type: ignore[attr-defined]
-    monkeypatch.setattr(machine.sys, "platform", "linux")  # type: ignore[attr-defined]
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=1_024_000))
     assert machine.free_memory() == free
+
+
+def test_free_memory_that_nobody_tells_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> None:
+        raise OSError("no /proc")
+
+    monkeypatch.setattr("psutil.virtual_memory", fails)
+    assert machine.free_memory() is None
 
 
 def test_a_mounted_network_is_told_from_a_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

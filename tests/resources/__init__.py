@@ -1,0 +1,1 @@
+"""Longer proofs for `tinytorch.resources`."""

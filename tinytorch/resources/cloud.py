@@ -1,0 +1,49 @@
+"""Cloud resources: asking the providers, and noting what they answer."""
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from tinytorch.errors import CloudError, ConfigError
+from tinytorch.resources import ledger
+
+if TYPE_CHECKING:
+    from tinytorch.cloud import CloudResource, Provider
+
+__all__ = ["look"]
+
+
+def _providers() -> list[Provider]:
+    from tinytorch.cloud import providers
+
+    return providers()
+
+
+def look(*, tags: Mapping[str, str] | None = None, notice: Callable[[str], None]) -> tuple[list[CloudResource], bool]:
+    """The resources that every configured provider has now, and whether all providers answered.
+
+    What they answer is added to the ledger, since nobody else knows later how long a resource was there. A provider that
+    can't be asked is told to `notice`.
+
+    Raises: DataError if the ledger can't be written.
+    """
+    found: list[CloudResource] = []
+    whole = True
+    for provider in _providers():
+        try:
+            resources = provider.resources()  # all of them: one that isn't in a whole answer is gone
+        except (CloudError, ConfigError) as error:  # no answer; a package is missing
+            notice(f"{provider.name}: {error}")
+            whole = False
+            continue
+        ledger.append(["cloud", ledger.stamp(ledger.now()), provider.name, [_entry(resource) for resource in resources]])
+        found += [resource for resource in resources if all(resource.tags.get(key) == value for key, value in (tags or {}).items())]
+    return found, whole
+
+
+def _entry(resource: CloudResource) -> dict[str, Any]:
+    return {
+        "kind": resource.kind, "id": resource.id, "name": resource.name, "region": resource.region, "type": resource.type,
+        "state": resource.state, "created": ledger.stamp(resource.created) if resource.created else None,
+        "tags": dict(resource.tags), "size_gb": resource.size_gb, "attached_to": resource.attached_to,
+    }  # fmt: skip
