@@ -7,12 +7,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from tinytorch.cloud.resource import PROTECTED_TAG, TAG, CloudResource, NotFound, Provider, RemovingProvider, has_tags
+from tinytorch.cloud.resource import CloudResource, NotFound, Provider, RemovingProvider, has_tags
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["PROTECTED_TAG", "TAG", "CloudResource", "NotFound", "Provider", "RemovingProvider", "has_tags", "providers"]
+__all__ = ["CloudResource", "NotFound", "Provider", "RemovingProvider", "has_tags", "providers"]
 
 
 def providers() -> list[Provider]:

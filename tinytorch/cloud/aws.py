@@ -19,6 +19,7 @@ __all__ = ["Aws", "is_configured", "tags_of"]
 T = TypeVar("T")
 Answer = dict[str, Any]
 
+KINDS = ("instance", "volume", "snapshot", "bucket")
 _TIMEOUT = (10, 30)  # seconds to connect; seconds without a byte
 _PLACES = ("iam-role", "container-role")  # credentials that are asked for over the network
 _VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
@@ -90,7 +91,7 @@ class Aws:
         Raises: CloudError that says what to do; NotFound, of these, if what it is about isn't there.
         """
         client = self.client(service)
-        return self.retry.call(lambda: self._tried(operation, lambda: getattr(client, operation)(**arguments)))
+        return self.retry.call(lambda: self.once(operation, lambda: getattr(client, operation)(**arguments)))
 
     def pages(self, service: str, operation: str, key: str, **arguments: Any) -> Iterator[Answer]:
         """The entries of all pages of what an operation lists under `key`; each page is tried again by itself."""
@@ -103,7 +104,8 @@ class Aws:
                 return
             arguments["NextToken"] = answer["NextToken"]
 
-    def _tried(self, operation: str, call: Callable[[], T]) -> T:
+    def once(self, operation: str, call: Callable[[], T]) -> T:
+        """What one try of a call answers, for what must not simply be repeated; raises as `call` does."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
@@ -121,8 +123,12 @@ class Aws:
     # --- what there is ---------------------------------------------------------------------------------------------
 
     def resources(self, *, tags: Mapping[str, str] | None = None) -> list[CloudResource]:
-        found = [*self.instances(tags), *self.volumes(tags), *self.snapshots(tags), *self.buckets(tags)]
-        return [resource for resource in found if has_tags(resource, tags)]
+        return [resource for kind in KINDS for resource in self.resources_of(kind, tags)]
+
+    def resources_of(self, kind: str, tags: Mapping[str, str] | None) -> list[CloudResource]:
+        """Of `resources`, those of one kind."""
+        listed = {"instance": self.instances, "volume": self.volumes, "snapshot": self.snapshots, "bucket": self.buckets}
+        return [resource for resource in listed[kind](tags) if has_tags(resource, tags)]
 
     def instances(self, tags: Mapping[str, str] | None = None, **more: Any) -> Iterator[CloudResource]:
         """The instances that aren't terminated."""

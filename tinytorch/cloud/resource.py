@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from tinytorch.errors import CloudError
 
-__all__ = ["PROTECTED_TAG", "TAG", "CloudResource", "NotFound", "Provider", "RemovingProvider", "has_tags"]
+__all__ = ["CloudResource", "NotFound", "Provider", "RemovingProvider", "has_tags"]
 
 TAG = "tinytorch"  # its value is the name of the project that made a resource
 PROTECTED_TAG = "tinytorch:protected"  # whatever its value: not to be removed

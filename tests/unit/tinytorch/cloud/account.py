@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -43,6 +44,7 @@ class Account:
     """One empty account of AWS."""
 
     def __init__(self) -> None:
+        os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")  # hundreds of images and their snapshots, made again at each reset
         from moto.server import ThreadedMotoServer
 
         self.moto = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
@@ -73,6 +75,31 @@ class Account:
         if service not in self._clients:
             self._clients[service] = boto3.session.Session("key", "secret", region_name="us-east-1").client(service, endpoint_url=self.moto_url)
         return self._clients[service]
+
+    def instance(self, tags: dict[str, str] | None = None, **more: Any) -> str:
+        """A running instance."""
+        given = [{"ResourceType": "instance", "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}] if tags else []
+        made = self.client("ec2").run_instances(ImageId="ami-00000000", MinCount=1, MaxCount=1, TagSpecifications=given, **more)
+        return str(made["Instances"][0]["InstanceId"])
+
+    def volume(self, tags: dict[str, str], *, zone: str = "us-east-1b") -> str:
+        """A volume of 3 GB."""
+        given = [{"ResourceType": "volume", "Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}] if tags else []
+        made = self.client("ec2").create_volume(AvailabilityZone=zone, Size=3, VolumeType="gp3", TagSpecifications=given)
+        return str(made["VolumeId"])
+
+    def attach(self, volume: str) -> str:
+        """An instance that has a volume."""
+        ec2 = self.client("ec2")
+        zone = ec2.describe_volumes(VolumeIds=[volume])["Volumes"][0]["AvailabilityZone"]
+        machine = self.instance(Placement={"AvailabilityZone": zone})
+        ec2.attach_volume(VolumeId=volume, InstanceId=machine, Device="/dev/sdf")
+        return machine
+
+    def volumes(self) -> dict[str, dict[str, str]]:
+        """The tags of each volume that there is."""
+        found = self.client("ec2").describe_volumes()["Volumes"]
+        return {volume["VolumeId"]: {tag["Key"]: tag["Value"] for tag in volume.get("Tags", [])} for volume in found}
 
     @property
     def moto_url(self) -> str:

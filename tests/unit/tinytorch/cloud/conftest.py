@@ -28,8 +28,14 @@ def account(running: Account, monkeypatch: pytest.MonkeyPatch) -> Account:
     return running
 
 
-@pytest.fixture
-def aws(account: Account) -> Iterator[Aws]:
+@pytest.fixture(scope="session")
+def opened() -> Iterator[Aws]:
     provider = Aws(retry=AT_ONCE)
     yield provider
     provider.close()
+
+
+@pytest.fixture
+def aws(account: Account, opened: Aws) -> Aws:
+    """One for all tests: botocore takes longer to make a client than a call takes."""
+    return opened

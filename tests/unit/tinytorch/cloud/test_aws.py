@@ -10,52 +10,40 @@ import pytest
 from tests.unit.tinytorch.cloud.account import Account, Lost, Refused
 from tests.unit.tinytorch.cloud.conftest import AT_ONCE
 from tinytorch import cloud
-from tinytorch.cloud.aws import Aws
+from tinytorch.cloud.aws import Aws, tags_of
 from tinytorch.errors import CloudError, ConfigError
 
 MINE = {"tinytorch": "course"}
 
 
-def tagged(kind: str, **tags: str) -> list[dict[str, object]]:
-    return [{"ResourceType": kind, "Tags": [{"Key": key.replace("__", ":"), "Value": value} for key, value in tags.items()]}]
-
-
-def make_volume(account: Account, **tags: str) -> str:
-    made = account.client("ec2").create_volume(AvailabilityZone="us-east-1a", Size=8, VolumeType="gp3", TagSpecifications=tagged("volume", **tags))
-    return str(made["VolumeId"])
-
-
 def test_everything_with_the_tag_is_listed_and_nothing_else(account: Account, aws: Aws) -> None:
     ec2, s3 = account.client("ec2"), account.client("s3")
-    volume = make_volume(account, tinytorch="course", Name="data")
+    volume = account.volume({**MINE, "Name": "data"}, zone="us-east-1a")
     for other in ("other", "course-2", "COURSE", ""):
-        make_volume(account, tinytorch=other)
-    make_volume(account, Name="untagged")
-    image = ec2.describe_images()["Images"][0]["ImageId"]
-    machine = ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, InstanceType="t3.micro", TagSpecifications=tagged("instance", **MINE))["Instances"][0]["InstanceId"]
+        account.volume({"tinytorch": other})
+    account.volume({"Name": "untagged"})
+    machine = account.instance(MINE, Placement={"AvailabilityZone": "us-east-1a"})
     ec2.attach_volume(VolumeId=volume, InstanceId=machine, Device="/dev/sdf")
-    snapshot = ec2.create_snapshot(VolumeId=volume, TagSpecifications=tagged("snapshot", **MINE))["SnapshotId"]
+    snapshot = ec2.create_snapshot(VolumeId=volume, TagSpecifications=[{"ResourceType": "snapshot", "Tags": tags_of(MINE)}])["SnapshotId"]
     for name in ("mine", "theirs"):
         s3.create_bucket(Bucket=name)
     s3.put_bucket_tagging(Bucket="mine", Tagging={"TagSet": [{"Key": "tinytorch", "Value": "course"}]})
     found = {resource.kind: resource for resource in aws.resources(tags=MINE)}
     assert {kind: resource.id for kind, resource in found.items()} == {"instance": machine, "volume": volume, "snapshot": snapshot, "bucket": "mine"}
     disk = found["volume"]
-    assert (disk.name, disk.region, disk.type, disk.state, disk.size_gb, disk.attached_to) == ("data", "us-east-1a", "gp3", "in-use", 8.0, machine)
+    assert (disk.name, disk.region, disk.type, disk.state, disk.size_gb, disk.attached_to) == ("data", "us-east-1a", "gp3", "in-use", 3.0, machine)
     assert all(resource.created and resource.created.tzinfo for resource in found.values())
     assert len(aws.resources()) > len(found)
 
 
 def test_a_value_with_wildcards_means_itself(account: Account, aws: Aws) -> None:
-    make_volume(account, tinytorch="course")
+    account.volume(MINE)
     assert list(aws.resources(tags={"tinytorch": "c*"})) == []
 
 
-def test_all_pages_are_read_and_one_that_fails_is_asked_for_again(account: Account, aws: Aws) -> None:
-    ec2 = account.client("ec2")
-    image = ec2.describe_images()["Images"][0]["ImageId"]
-    made = {ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, TagSpecifications=tagged("instance", **MINE))["Instances"][0]["InstanceId"] for _ in range(7)}
-    aws.page = 3
+def test_all_pages_are_read_and_one_that_fails_is_asked_for_again(account: Account, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = {account.instance(MINE) for _ in range(7)}
+    monkeypatch.setattr(Aws, "page", 3)
     account.plan(Refused("RequestLimitExceeded", 503), Lost())
     assert sorted(machine.id for machine in aws.instances(MINE)) == sorted(made)
     assert account.asked == ["DescribeInstances"] * 5
@@ -85,7 +73,7 @@ def test_what_aws_answers_becomes_an_error_that_says_what_to_do(account: Account
 
 
 def test_a_resource_that_is_gone_is_none_and_removing_it_again_is_no_error(account: Account, aws: Aws) -> None:
-    make_volume(account, **MINE)
+    account.volume(MINE)
     (volume,) = aws.volumes(MINE)
     assert aws.current(volume) == volume
     account.plan(Lost("DeleteVolume"))
