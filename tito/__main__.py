@@ -30,6 +30,7 @@ COMMANDS = {
     "update": "tito.commands.update",
     "export": "tito.commands.export",
     "data": "tito.commands.data",
+    "cloud": "tito.commands.cloud",
     "config": "tito.commands.config",
     "system": "tito.commands.system",
     "doctor": "tito.commands.doctor",

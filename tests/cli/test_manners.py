@@ -41,6 +41,7 @@ def test_the_commands_are_those_of_the_course():
         *(f"milestone {name}" for name in ("list", "status", "info", "run")),
         *(f"backup {name}" for name in ("list", "diff", "restore", "prune")),
         *(f"data {name}" for name in ("list", "download", "show", "verify", "path", "clean", "recommend")),
+        *(f"cloud volume {name}" for name in ("create", "list", "delete", "snapshot")),
         *(f"config {name}" for name in ("list", "get", "set")),
         "system health", "system info", "doctor",
         *(f"data cache {name}" for name in ("build", "show", "list", "reset-failed", "reset")),
@@ -82,6 +83,10 @@ def test_help_without_a_command(tito: Tito):
         (["export", "01", "--all"], "use --all"),
         (["export", "01", "--json"], "--check"),
         (["backup", "prune", "--json"], "--dry-run"),
+        (["cloud", "volum", "list"], "Did you mean volume?"),
+        (["cloud", "volume", "create", "data"], "--size"),
+        (["cloud", "volume", "create", "data", "--size", "ten"], "'--size'"),
+        (["cloud", "volume", "list", "--project", " "], "--project needs a name"),
         (["config", "get", "logo_them"], "Did you mean logo_theme?"),
         (["config", "set", "logo_theme", "minimol"], "Did you mean minimal?"),
     ],
@@ -98,7 +103,7 @@ def test_a_module_has_several_names(student: Student, tito: Tito, name: str):
     assert "Module 01 Tensor" in tito("module", "start", name).out
 
 
-@pytest.mark.parametrize("path", [path for path in LEAVES if path[0] not in ("init", "doctor", "completion", "data") and path != ("system", "info")], ids="-".join)
+@pytest.mark.parametrize("path", [path for path in LEAVES if path[0] not in ("init", "doctor", "completion", "data", "cloud") and path != ("system", "info")], ids="-".join)
 def test_outside_a_workspace_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tito: Tito, path: tuple[str, ...]):
     monkeypatch.chdir(tmp_path)
     words = {"NN": "01", "ID": "01", "KEY": "logo_theme", "VALUE": "none"}
