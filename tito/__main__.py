@@ -31,6 +31,7 @@ COMMANDS = {
     "export": "tito.commands.export",
     "data": "tito.commands.data",
     "cloud": "tito.commands.cloud",
+    "cleanup": "tito.commands.cleanup",
     "config": "tito.commands.config",
     "system": "tito.commands.system",
     "doctor": "tito.commands.doctor",

@@ -36,7 +36,7 @@ every_command = pytest.mark.parametrize("path", ALL, ids=["-".join(path) for pat
 
 def test_the_commands_are_those_of_the_course():
     assert {" ".join(path) for path in LEAVES} == {
-        "init", "status", "reset", "export", "undo", "update", "completion",
+        "init", "status", "reset", "export", "undo", "update", "completion", "cleanup",
         *(f"module {name}" for name in ("list", "status", "start", "view", "test", "watch", "complete", "hint", "reset", "solution", "diff", "convert")),
         *(f"milestone {name}" for name in ("list", "status", "info", "run")),
         *(f"backup {name}" for name in ("list", "diff", "restore", "prune")),
@@ -83,6 +83,11 @@ def test_help_without_a_command(tito: Tito):
         (["export", "01", "--all"], "use --all"),
         (["export", "01", "--json"], "--check"),
         (["backup", "prune", "--json"], "--dry-run"),
+        (["cleanup", "--only", "shards"], "'shards' is no kind; there is download, shard,"),
+        (["cleanup", "--older-than", "30"], "write 12h, 30d or 2w"),
+        (["cleanup", "abc"], "need --yes"),
+        (["cleanup", "--yes", "--force"], "--force belongs to a plan"),
+        (["cleanup", "--yes", "--dry-run"], "--dry-run"),
         (["cloud", "volum", "list"], "Did you mean volume?"),
         (["cloud", "volume", "create", "data"], "--size"),
         (["cloud", "volume", "create", "data", "--size", "ten"], "'--size'"),
@@ -159,6 +164,7 @@ REPORTS = [
     ["status"], ["module", "list"], ["module", "status"], ["module", "view", "01"], ["milestone", "list"], ["milestone", "status"],
     ["milestone", "info", "01"], ["backup", "list"], ["system", "health"], ["system", "info"], ["doctor"], ["config", "list"], ["config", "get", "logo_theme"],
     ["export", "01", "--check"], ["data", "list"], ["data", "show", "digits"], ["data", "verify"],
+    ["cleanup", "--history"],
 ]  # fmt: skip
 
 
