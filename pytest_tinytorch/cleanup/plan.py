@@ -18,10 +18,12 @@ from pytest_tinytorch.cleanup.protection import Protection
 from pytest_tinytorch.cleanup.removal import Unsafe, look
 from pytest_tinytorch.workspace.layout import Workspace
 from tinytorch import files
+from tinytorch.cloud.aws import Aws
 from tinytorch.cloud.resource import TAG, CloudResource, RemovingProvider
+from tinytorch.cloud.volumes import CLAIM_TAG
 from tinytorch.errors import ConfigError, StateError
 
-CLOUD_KINDS = ("instance", "pod", "volume", "snapshot", "bucket")
+CLOUD_KINDS = ("instance", "pod", "volume", "snapshot", "bucket", "prefix")
 _FILE = "plan.json"
 GOING = ("deleting", "deleted", "terminated", "shutting-down", "EXITED", "TERMINATED")  # nothing to be done any more
 
@@ -33,6 +35,7 @@ class Options:
     cloud: bool = False
     project: str = ""  # the value of the tag of what may be removed at a provider
     older_than: float = 0.0  # seconds: what was used, or made, more lately stays
+    prefixes: tuple[str, ...] = ()  # s3://bucket/prefix/: what is below them goes, if the bucket has the project's tag
     only: tuple[str, ...] = ()  # kinds; all without any
     keep: tuple[str, ...] = ()  # rules of protection besides those of the file
     force: bool = False  # plan what is protected, too
@@ -190,19 +193,17 @@ def _without_links_above(path: Path, workspace: Workspace) -> Path:
 
 
 def _at(provider: RemovingProvider, options: Options, rules: Protection, at: float) -> Iterator[Candidate | Kept]:
-    for resource in provider.resources(tags={TAG: options.project}):
+    found = provider.resources(tags={TAG: options.project})
+    found += [below for address in options.prefixes if isinstance(provider, Aws) and (below := provider.prefix(address))]
+    for resource in found:
         if (options.only and resource.kind not in options.only) or resource.state in GOING:
-            continue
-        if resource.tags.get(TAG) != options.project:  # whatever the provider has answered
             continue
         one = candidate(resource, provider.cost_per_hour(resource))
         idle = None if one.used is None else at - one.used
-        if resource.attached_to or resource.state == "in-use":
-            yield Kept(one, f"it is attached to {resource.attached_to or 'an instance'}", can_be_forced=False)
-        elif resource.kind == "bucket":
-            yield Kept(one, "what is in a bucket may exist nowhere else. To remove it with all that: aws s3 rb --force s3://" + resource.id, can_be_forced=False)
-        elif resource.state in ("pending", "creating"):
-            yield Kept(one, f"it is {resource.state}", can_be_forced=False)
+        if resource.tags.get(TAG) != options.project:  # of a prefix; and whatever a provider has answered
+            yield Kept(one, f"it isn't {options.project}'s: its tag {TAG} is {resource.tags.get(TAG)!r}", can_be_forced=False)
+        elif why := _held(resource, idle):
+            yield Kept(one, why, can_be_forced=False)
         elif why := rules.of_resource(resource):
             yield Kept(one, why)
         elif resource.state in ("running", "RUNNING"):
@@ -211,6 +212,17 @@ def _at(provider: RemovingProvider, options: Options, rules: Protection, at: flo
             yield Kept(one, f"made {age(idle)} ago; it goes after {age(options.older_than)}" if idle is not None else "nobody knows when it was made")
         else:
             yield one
+
+
+def _held(resource: CloudResource, idle: float | None) -> str | None:
+    """Why a resource can't go now, whatever anybody wants; None if it can."""
+    if resource.attached_to or resource.state == "in-use":
+        return f"it is attached to {resource.attached_to or 'an instance'}"
+    if resource.kind == "bucket":
+        return f"what is in a bucket may exist nowhere else. To remove it with all that: aws s3 rb --force s3://{resource.id}"
+    if resource.state in ("pending", "creating") or (CLAIM_TAG in resource.tags and (idle is None or idle < HOUR)):
+        return "it is being made"
+    return None
 
 
 def candidate(resource: CloudResource, hourly: float | None) -> Candidate:

@@ -4,7 +4,9 @@ Each call goes through `tinytorch.retry`; boto3's own retries are off, since two
 """
 from __future__ import annotations
 
+import json
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any, TypeVar
 
 from tinytorch.cloud.resource import CloudResource, NotFound, has_tags
 from tinytorch.errors import CloudError, ConfigError
+from tinytorch.files import sha256
 from tinytorch.retry import ExponentialBackoffPolicy, RetryPolicy
 
 __all__ = ["Aws", "is_configured", "tags_of"]
@@ -20,6 +23,7 @@ T = TypeVar("T")
 Answer = dict[str, Any]
 
 KINDS = ("instance", "volume", "snapshot", "bucket")
+_AT_ONCE = 1000  # objects that S3 deletes with one call
 _TIMEOUT = (10, 30)  # seconds to connect; seconds without a byte
 _PLACES = ("iam-role", "container-role")  # credentials that are asked for over the network
 _VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
@@ -167,18 +171,59 @@ class Aws:
     def buckets(self, tags: Mapping[str, str] | None = None) -> Iterator[CloudResource]:
         """The buckets of this account, in all regions. One whose tags may not be read has none."""
         for entry in self.call("s3", "list_buckets").get("Buckets", []):
-            try:
-                found = self.call("s3", "get_bucket_tagging", Bucket=entry["Name"]).get("TagSet", [])
-            except CloudError as error:
-                if error.retryable:
-                    raise
-                found = []
-            yield self._resource("bucket", entry["Name"], {"Tags": found}, name=entry["Name"], created=entry.get("CreationDate"), region=entry.get("BucketRegion", ""))
+            found = {"Tags": self._bucket_tags(entry["Name"])}
+            yield self._resource("bucket", entry["Name"], found, name=entry["Name"], created=entry.get("CreationDate"), region=entry.get("BucketRegion", ""))
+
+    def _bucket_tags(self, bucket: str) -> list[Answer]:
+        try:
+            tags: list[Answer] = self.call("s3", "get_bucket_tagging", Bucket=bucket).get("TagSet", [])
+        except CloudError as error:
+            if error.retryable:
+                raise
+            return []  # it has none, or they may not be read
+        return tags
 
     def _resource(self, kind: str, id: str, entry: Answer, **facts: Any) -> CloudResource:
         tags = {tag["Key"]: tag["Value"] for tag in entry.get("Tags", [])}
         usual = {"name": tags.get("Name", ""), "region": self.region, "type": "", "state": "", "created": None, "size_gb": None, "attached_to": None}
         return CloudResource(provider=self.name, kind=kind, id=id, tags=tags, **usual | facts)
+
+    def prefix(self, address: str) -> CloudResource | None:
+        """What is below `s3://bucket/prefix/`, as one resource with its bucket's tags; None if there is nothing.
+
+        `created` is when the newest of it was written, and `state` differs if any of it does. `s3://bucket/tmp` means
+        `tmp/`, and not `tmp2/` too.
+
+        Raises: ConfigError for another kind of address; NotFound if there is no such bucket.
+        """
+        bucket, name = _bucket_and_prefix(address)
+        found = list(self._objects(bucket, name))
+        if not found:
+            return None
+        digest = sha256(json.dumps(sorted([entry["Key"], entry["ETag"], entry["Size"]] for entry in found)).encode("ascii"))
+        return self._resource(
+            "prefix", f"s3://{bucket}/{name}", {"Tags": self._bucket_tags(bucket)}, name=name, state=f"{len(found)} objects, {digest[:12]}",
+            created=max(entry["LastModified"] for entry in found), size_gb=sum(entry["Size"] for entry in found) / 2**30,
+        )  # fmt: skip
+
+    def _objects(self, bucket: str, prefix: str) -> Iterator[Answer]:
+        more: Answer = {}
+        while True:
+            answer = self.call("s3", "list_objects_v2", Bucket=bucket, Prefix=prefix, **more)
+            yield from answer.get("Contents", [])
+            if not answer.get("NextContinuationToken"):
+                return
+            more = {"ContinuationToken": answer["NextContinuationToken"]}
+
+    def _remove_prefix(self, resource: CloudResource) -> None:
+        """Delete the objects that were there; what was written since stays."""
+        bucket, name = _bucket_and_prefix(resource.id)
+        keys = [entry["Key"] for entry in self._objects(bucket, name) if resource.created is None or entry["LastModified"] <= resource.created]
+        for start in range(0, len(keys), _AT_ONCE):
+            some = [{"Key": key} for key in keys[start : start + _AT_ONCE]]
+            refused = self.call("s3", "delete_objects", Bucket=bucket, Delete={"Objects": some, "Quiet": True}).get("Errors", [])
+            if refused:
+                raise CloudError(f"s3://{bucket}/{refused[0]['Key']}: {refused[0].get('Message') or refused[0].get('Code')}, and {len(refused) - 1} more objects")
 
     # --- one of them -----------------------------------------------------------------------------------------------
 
@@ -187,6 +232,7 @@ class Aws:
             "instance": lambda: self.instances(InstanceIds=[resource.id]),
             "volume": lambda: self.volumes(VolumeIds=[resource.id]),
             "snapshot": lambda: self.snapshots(SnapshotIds=[resource.id]),
+            "prefix": lambda: (found for found in [self.prefix(resource.id)] if found),
             "bucket": lambda: (bucket for bucket in self.buckets() if bucket.id == resource.id),
         }
         try:
@@ -198,7 +244,7 @@ class Aws:
         return None  # AWS doesn't say it with the resource
 
     def remove(self, resource: CloudResource) -> None:
-        """Delete a volume or a snapshot, terminate an instance.
+        """Delete a volume, a snapshot, or the objects below a prefix; terminate an instance.
 
         Raises: CloudError if it is in use, may not be removed, or is a bucket, which may hold what can't be made again.
         """
@@ -207,6 +253,9 @@ class Aws:
             "volume": ("delete_volume", {"VolumeId": resource.id}),
             "snapshot": ("delete_snapshot", {"SnapshotId": resource.id}),
         }
+        if resource.kind == "prefix":
+            self._remove_prefix(resource)
+            return
         if resource.kind not in calls:
             raise CloudError(f"{resource.id}: a {resource.kind} isn't removed from here")
         operation, arguments = calls[resource.kind]
@@ -214,6 +263,14 @@ class Aws:
             self.call("ec2", operation, **arguments)
         except NotFound:  # removed by the try before, whose answer was lost, or by somebody else
             return
+
+
+def _bucket_and_prefix(address: str) -> tuple[str, str]:
+    """The two parts of `s3://bucket/prefix/`, the second with a slash at its end."""
+    parts = re.fullmatch(r"s3://([^/]+)/+(.*[^/])/*", address)
+    if not parts:
+        raise ConfigError(f"{address}: no prefix of a bucket; write s3://bucket/prefix/")
+    return parts[1], f"{parts[2]}/"
 
 
 def tags_of(tags: Mapping[str, str]) -> list[Answer]:

@@ -23,7 +23,7 @@ class CloudResource:
     """One thing at a provider."""
 
     provider: str  # "aws", "runpod"
-    kind: str  # "instance", "volume", "snapshot", "bucket", "pod"
+    kind: str  # "instance", "volume", "snapshot", "bucket", "pod"; "prefix" only where one was asked for
     id: str
     name: str  # "" where it has none
     region: str  # "" where the provider doesn't say

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _LISTED = 20  # things that are told one by one
 _INTERRUPTED = 130
-_PLANNING = ("cloud", "project", "older_than", "only", "keep", "force")  # options that a plan is made with, and not carried out
+_PLANNING = ("cloud", "project", "prefixes", "older_than", "only", "keep", "force")  # options that a plan is made with, and not carried out
 
 
 def _age(context: click.Context, parameter: click.Parameter, text: str | None) -> float:
@@ -51,6 +51,7 @@ def _kinds(context: click.Context, parameter: click.Parameter, names: tuple[str,
 @click.option("--yes", is_flag=True, help="Carry out PLAN, or the newest one.")
 @click.option("--cloud", is_flag=True, help="Look at the cloud providers, too.")
 @click.option("--project", metavar="PROJECT", help="Whose resources there are meant (default: the workspace's folder).")
+@click.option("--prefix", "prefixes", metavar="S3", multiple=True, help="What is below s3://BUCKET/PREFIX/, too; several times.")
 @click.option("--older-than", metavar="AGE", callback=_age, help="Keep what was used more lately: 12h, 30d, 2w.")
 @click.option("--only", metavar="KIND", multiple=True, callback=_kinds, help="Only this kind of things; may be given several times.")
 @click.option("--keep", metavar="RULE", multiple=True, help="Keep what this names, like a line of .tito-protect; several times.")
@@ -60,7 +61,7 @@ def _kinds(context: click.Context, parameter: click.Parameter, names: tuple[str,
 @json_option
 @click.pass_context
 def cleanup(
-    context: click.Context, plan_id: str | None, dry_run: bool, yes: bool, cloud: bool, project: str | None, older_than: float,
+    context: click.Context, plan_id: str | None, dry_run: bool, yes: bool, cloud: bool, project: str | None, prefixes: tuple[str, ...], older_than: float,
     only: tuple[str, ...], keep: tuple[str, ...], force: bool, confirm: str | None, history: bool, as_json: bool,
 ) -> int:
     """Plan what can go, and remove exactly that.
@@ -71,9 +72,11 @@ def cleanup(
     if yes and (dry_run or history):
         raise click.UsageError("--yes can't be together with --dry-run or --history.")
     if yes and given:
-        raise click.UsageError(f"--{given[0].replace('_', '-')} belongs to a plan: make one with it, and carry that out with --yes PLAN.")
+        raise click.UsageError(f"--{given[0].replace('_', '-').replace('prefixes', 'prefix')} belongs to a plan: make one with it, and carry that out with --yes PLAN.")
     if not yes and (plan_id or confirm):
         raise click.UsageError("PLAN and --confirm need --yes.")
+    if prefixes and not cloud:
+        raise click.UsageError("--prefix needs --cloud.")
     workspace = opening.workspace()
     if history:
         return _show_history(workspace, as_json=as_json)
@@ -81,7 +84,7 @@ def cleanup(
         return _carry_out(workspace, plan_id, confirm, as_json=as_json)
     from pytest_tinytorch.cleanup.plan import Options
 
-    options = Options(cloud, chosen_project(project), older_than, only, keep, force)
+    options = Options(cloud, chosen_project(project), older_than, prefixes, only, keep, force)
     return _show_plan(workspace, options, as_json=as_json)
 
 

@@ -86,7 +86,11 @@ def create(name: str, size_gb: int, type_: str, zone: str | None, project: str |
     """
     from tinytorch.cloud.volumes import described
 
-    made = _volumes(project, timeout).create(name, size_gb, type=type_, zone=zone)
+    try:
+        made = _volumes(project, timeout).create(name, size_gb, type=type_, zone=zone)
+    except KeyboardInterrupt:
+        render.notice("\nStopped. AWS goes on by itself; what there is: tito cloud volume list")
+        raise
     if as_json:
         render.data(facts(made))
         return

@@ -237,6 +237,38 @@ def test_an_age_at_a_provider(workspace: Workspace, account: Account, aws: Aws):
     assert plan.items == () and plan.kept[0].why == "made under an hour ago; it goes after 1 day"
 
 
+def test_a_prefix_of_a_tagged_bucket_goes_and_its_neighbours_stay(workspace: Workspace, account: Account, aws: Aws):  # noqa: F811
+    s3 = account.client("s3")
+    for bucket, value in (("mine", "course"), ("theirs", "course-2")):
+        s3.create_bucket(Bucket=bucket)
+        s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [{"Key": "tinytorch", "Value": value}]})
+        for key in ("tmp/a 🙂", "tmp/b/c", "tmp2/d", "tmp"):
+            s3.put_object(Bucket=bucket, Key=key, Body=b"12345")
+    options = Options(cloud=True, project="course", prefixes=("s3://mine/tmp", "s3://theirs/tmp/", "s3://mine/none/"), only=("prefix",))
+    plan = make(workspace, options, providers=[aws])
+    assert [(item.id, item.size) for item in plan.items] == [("s3://mine/tmp/", 10)]
+    assert [(one.candidate.id, one.why) for one in plan.kept] == [("s3://theirs/tmp/", "it isn't course's: its tag tinytorch is 'course-2'")]
+    s3.put_object(Bucket="mine", Key="tmp/new", Body=b"1")
+    with pytest.raises(PlanChanged, match="s3://mine/tmp/ has changed"):
+        carry_out(workspace, plan, providers=[aws])
+    plan = make(workspace, options, providers=[aws])
+    assert len(carry_out(workspace, plan, providers=[aws]).removed) == 1
+    assert [entry["Key"] for entry in s3.list_objects_v2(Bucket="mine")["Contents"]] == ["tmp", "tmp2/d"]
+    assert s3.list_objects_v2(Bucket="theirs")["KeyCount"] == 4
+
+
+@pytest.mark.parametrize("address", ["s3://mine", "s3://mine/", "s3:///tmp/", "mine/tmp", "https://mine/tmp"])
+def test_a_whole_bucket_is_no_prefix(workspace: Workspace, account: Account, aws: Aws, address: str):  # noqa: F811
+    with pytest.raises(ConfigError, match="no prefix of a bucket; write s3://bucket/prefix/"):
+        make(workspace, Options(cloud=True, project="course", prefixes=(address,)), providers=[aws])
+
+
+def test_a_volume_that_is_just_being_made_stays(workspace: Workspace, account: Account, aws: Aws):  # noqa: F811
+    account.volume(MINE | {"tinytorch:claim": "another process"})
+    plan = make(workspace, Options(cloud=True, project="course", force=True), providers=[aws])
+    assert plan.items == () and plan.kept[0].why == "it is being made"
+
+
 def test_a_plan_without_its_credentials_removes_nothing(workspace: Workspace, account: Account, aws: Aws, shards: list[Path]):  # noqa: F811
     account.volume(MINE)
     plan = make(workspace, CLOUD, providers=[aws])
