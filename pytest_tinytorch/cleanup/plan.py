@@ -88,7 +88,7 @@ class Plan:
     def size(self) -> int:
         return sum(item.size or 0 for item in self.items if not item.provider)
 
-    @property
+    @cached_property
     def needs_confirmation(self) -> bool:
         return any(item.forced for item in self.items)
 

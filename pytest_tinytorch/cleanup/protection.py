@@ -48,6 +48,8 @@ class Protection:
 
     def of_path(self, path: Path, within: Iterable[str] = ()) -> str | None:
         """Why a file or folder must stay, or None; `within` names what a folder holds, relative to it."""
+        if not self.rules:
+            return None
         names = [name for inner in (path, *(path / name for name in within)) for name in self._names(inner)]
         return self._first(names)
 

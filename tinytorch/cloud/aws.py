@@ -9,6 +9,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +18,7 @@ from tinytorch.errors import CloudError, ConfigError
 from tinytorch.files import sha256
 from tinytorch.retry import ExponentialBackoffPolicy, RetryPolicy
 
-__all__ = ["Aws", "is_configured", "tags_of"]
+__all__ = ["Aws", "Volume", "is_configured", "tags_of"]
 
 T = TypeVar("T")
 Answer = dict[str, Any]
@@ -46,6 +47,13 @@ def is_configured() -> bool:
         return found.load_credentials() is not None
     except (BotoCoreError, ValueError):  # a profile that isn't there, half a key: the first call says so
         return True
+
+
+@dataclass(frozen=True)
+class Volume(CloudResource):
+    """A volume of EBS; its zone decides which instances it can be attached to."""
+
+    zone: str = ""
 
 
 class Aws:
@@ -131,7 +139,7 @@ class Aws:
 
     def resources_of(self, kind: str, tags: Mapping[str, str] | None) -> list[CloudResource]:
         """Of `resources`, those of one kind."""
-        listed = {"instance": self.instances, "volume": self.volumes, "snapshot": self.snapshots, "bucket": self.buckets}
+        listed: dict[str, Callable[..., Iterator[CloudResource]]] = {"instance": self.instances, "volume": self.volumes, "snapshot": self.snapshots, "bucket": self.buckets}
         return [resource for resource in listed[kind](tags) if has_tags(resource, tags)]
 
     def instances(self, tags: Mapping[str, str] | None = None, **more: Any) -> Iterator[CloudResource]:
@@ -143,18 +151,19 @@ class Aws:
                         "instance", entry["InstanceId"], entry, type=entry["InstanceType"], state=entry["State"]["Name"], created=entry["LaunchTime"],
                     )  # fmt: skip
 
-    def volumes(self, tags: Mapping[str, str] | None = None, **more: Any) -> Iterator[CloudResource]:
+    def volumes(self, tags: Mapping[str, str] | None = None, **more: Any) -> Iterator[Volume]:
         """The volumes of EBS."""
         for entry in self.pages("ec2", "describe_volumes", "Volumes", **_filtered(tags), **more):
             yield self.volume(entry)
 
-    def volume(self, entry: Answer) -> CloudResource:
-        """A volume as EC2 describes it. Its region is its zone, which decides what it can be attached to."""
+    def volume(self, entry: Answer) -> Volume:
+        """A volume as EC2 describes it."""
         attached = [found["InstanceId"] for found in entry.get("Attachments", []) if found.get("State") != "detached"]
-        return self._resource(
+        plain = self._resource(
             "volume", entry["VolumeId"], entry, type=entry.get("VolumeType", ""), state=entry.get("State", ""), created=entry.get("CreateTime"),
-            size_gb=float(entry["Size"]), attached_to=attached[0] if attached else None, region=entry["AvailabilityZone"],
+            size_gb=float(entry["Size"]), attached_to=attached[0] if attached else None,
         )  # fmt: skip
+        return Volume(**vars(plain), zone=entry["AvailabilityZone"])
 
     def snapshots(self, tags: Mapping[str, str] | None = None, **more: Any) -> Iterator[CloudResource]:
         """The snapshots of this account."""

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from tinytorch.cloud.aws import Aws, tags_of
-from tinytorch.cloud.resource import PROTECTED_TAG, TAG, CloudResource, NotFound
+from tinytorch.cloud.aws import Aws, Volume, tags_of
+from tinytorch.cloud.resource import PROTECTED_TAG, TAG, CloudResource, NotFound, has_tags
 from tinytorch.errors import CloudError
 
 __all__ = ["CLAIM_TAG", "Duplicate", "Kept", "Volumes", "described"]
@@ -28,7 +28,7 @@ _TOP = 16384  # GB of the largest volume that every type allows
 class Duplicate(CloudError):
     """A volume of that name exists; `volume` is it."""
 
-    def __init__(self, message: str, volume: CloudResource) -> None:
+    def __init__(self, message: str, volume: Volume) -> None:
         super().__init__(message)
         self.volume = volume
 
@@ -37,11 +37,11 @@ class Kept(CloudError):
     """A resource that may not be removed, and why."""
 
 
-def described(volume: CloudResource) -> str:
+def described(volume: Volume) -> str:
     """A volume in a line: id, size, state, zone, when it was made."""
     made = f", made {volume.created:%Y-%m-%d %H:%M} UTC" if volume.created else ""
     attached = f", attached to {volume.attached_to}" if volume.attached_to else ""
-    return f"{volume.id} ({volume.size_gb:g} GB, {volume.type}, {volume.state}{attached}, {volume.region}{made})"
+    return f"{volume.id} ({volume.size_gb:g} GB, {volume.type}, {volume.state}{attached}, {volume.zone}{made})"
 
 
 @dataclass
@@ -61,12 +61,11 @@ class Volumes:
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
 
-    def all(self) -> list[CloudResource]:
+    def all(self) -> list[Volume]:
         """The project's volumes, sorted by name."""
-        found = self.aws.resources_of("volume", {TAG: self.project})
-        return sorted((volume for volume in found if volume.state not in _GONE), key=lambda volume: (volume.name, volume.id))
+        return sorted(self._with({TAG: self.project}), key=lambda volume: (volume.name, volume.id))
 
-    def create(self, name: str, size_gb: int, *, type: str = "gp3", zone: str | None = None) -> CloudResource:
+    def create(self, name: str, size_gb: int, *, type: str = "gp3", zone: str | None = None) -> Volume:
         """Make a volume, and wait until it can be attached.
 
         `zone` is that of the instance which will use it; else the first of the region.
@@ -90,7 +89,7 @@ class Volumes:
         self.on_change(volume, "created")
         return volume
 
-    def delete(self, name: str) -> CloudResource:
+    def delete(self, name: str) -> Volume:
         """Delete the project's volume of that name or id, and wait until it is gone.
 
         Raises: NotFound if there is none; Kept if it is attached, protected, or not the project's; CloudError if there
@@ -138,15 +137,18 @@ class Volumes:
 
     # --- which volume ----------------------------------------------------------------------------------------------
 
-    def _named(self, name: str) -> list[CloudResource]:
-        """All volumes of a name, whoever made them; those that are settled first, then by id."""
-        found = [volume for volume in self.aws.resources_of("volume", {"Name": name}) if volume.state not in _GONE]
-        return sorted(found, key=lambda volume: (CLAIM_TAG in volume.tags, volume.id))
+    def _with(self, tags: Mapping[str, str]) -> list[Volume]:
+        """The volumes that have these tags and aren't being deleted."""
+        return [volume for volume in self.aws.volumes(tags) if has_tags(volume, tags) and volume.state not in _GONE]
 
-    def _mine(self, name: str) -> CloudResource:
+    def _named(self, name: str) -> list[Volume]:
+        """All volumes of a name, whoever made them; those that are settled first, then by id."""
+        return sorted(self._with({"Name": name}), key=lambda volume: (CLAIM_TAG in volume.tags, volume.id))
+
+    def _mine(self, name: str) -> Volume:
         named = self._named(name)
         if name.startswith("vol-"):
-            named += [volume for volume in self.aws.resources_of("volume", None) if volume.id == name and volume.state not in _GONE]
+            named += [volume for volume in self._with({}) if volume.id == name]
         found = [volume for volume in named if volume.tags.get(TAG) == self.project]
         if not found and named:
             raise Kept(f"{described(named[0])} isn't this project's: its tag {TAG} is {named[0].tags.get(TAG)!r}, not {self.project!r}. Nothing was changed")
@@ -195,11 +197,11 @@ class Volumes:
             self.report(f"{name}: another process makes one at the same time; waiting for it to give way" if others else f"{name}: AWS doesn't list it yet")
             self.sleep(_POLL)
 
-    def _give_way(self, mine: list[CloudResource]) -> None:
+    def _give_way(self, mine: list[Volume]) -> None:
         for volume in mine:
             self.aws.remove(volume)
 
-    def _waited(self, id: str, state: str | None, what: str) -> CloudResource | None:
+    def _waited(self, id: str, state: str | None, what: str) -> Volume | None:
         """The volume once it is in a state; None for a volume that is to be gone.
 
         Raises: CloudError if that takes too long. Nothing is changed then.
@@ -231,7 +233,7 @@ def _check(name: str, size_gb: int) -> None:
         raise CloudError(f"{name}: a volume of {size_gb} GB can't be made; from 1 to {_TOP:,}")
 
 
-def _duplicate(name: str, volume: CloudResource, more: str = "") -> Duplicate:
+def _duplicate(name: str, volume: Volume, more: str = "") -> Duplicate:
     return Duplicate(
         f"There is a volume called {name} already: {described(volume)}.{more} "
         f"Use that one, choose another name, or delete it first: tito cloud volume delete {volume.id}", volume,

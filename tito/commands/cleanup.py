@@ -110,7 +110,7 @@ def _show_plan(workspace: Workspace, options: Options, *, as_json: bool) -> int:
         planning.save(workspace, plan)
     if as_json:
         render.data({
-            "plan": plan.id if plan.items else None, "made": plan.made, "needs_confirmation": plan.needs_confirmation,
+            "plan": plan.id if plan.items else None, "needs_confirmation": plan.needs_confirmation,
             "remove": [_facts(item) for item in plan.items],
             "keep": [_facts(one.candidate) | {"why": one.why, "can_be_forced": one.can_be_forced} for one in plan.kept],
             "bytes": plan.size, "usd_per_hour": carrying.total_hourly(plan.items), "unknown_prices": carrying.unknown_prices(plan.items),

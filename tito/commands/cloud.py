@@ -113,7 +113,7 @@ def list_volumes(project: str | None, as_json: bool) -> None:
         render.say(f"{volumes.project} has no volumes in {volumes.aws.region}. Make one: tito cloud volume create VOLUME --size GB")
     else:
         render.table(("name", "id", "size", "type", "state", "zone", "attached to", "protected"), [
-            (v.name, v.id, f"{v.size_gb:g} GB", v.type, v.state, v.region, v.attached_to or "-", "yes" if PROTECTED_TAG in v.tags or volumes.protection(v) else "no")
+            (v.name, v.id, f"{v.size_gb:g} GB", v.type, v.state, v.zone, v.attached_to or "-", "yes" if PROTECTED_TAG in v.tags or volumes.protection(v) else "no")
             for v in found
         ])  # fmt: skip
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.tinytorch.cloud.account import Account, Lost, Refused
 from tests.unit.tinytorch.cloud.conftest import AT_ONCE
-from tinytorch.cloud.aws import Aws
+from tinytorch.cloud.aws import Aws, Volume
 from tinytorch.cloud.resource import CloudResource, NotFound
 from tinytorch.cloud.volumes import CLAIM_TAG, Duplicate, Kept, Volumes
 from tinytorch.errors import CloudError
@@ -34,7 +34,7 @@ def volumes(aws: Aws) -> Volumes:
 def test_a_volume_is_made_with_its_tags_and_waited_for(account: Account, aws: Aws) -> None:
     told: list[tuple[str, str]] = []
     made = volumes_of(aws, on_change=lambda resource, event: told.append((resource.id, event))).create("data 🙂", 12, type="gp2", zone="us-east-1c")
-    assert (made.name, made.size_gb, made.type, made.state, made.region) == ("data 🙂", 12.0, "gp2", "available", "us-east-1c")
+    assert (made.name, made.size_gb, made.type, made.state, made.zone) == ("data 🙂", 12.0, "gp2", "available", "us-east-1c")
     assert account.volumes() == {made.id: {"Name": "data 🙂", "tinytorch": "course"}} and told == [(made.id, "created")]
 
 
@@ -129,7 +129,7 @@ def test_a_wait_that_runs_out_says_what_to_do_and_changes_nothing(account: Accou
     ticks = itertools.count()
     original = Aws.volume
 
-    def creating(self: Aws, entry: dict[str, Any]) -> CloudResource:
+    def creating(self: Aws, entry: dict[str, Any]) -> Volume:
         return original(self, entry | {"State": "creating"})
 
     monkeypatch.setattr(Aws, "volume", creating)
