@@ -6,17 +6,20 @@ systems, and a rule that protects too much does no harm.
 """
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import cached_property
 from pathlib import Path
 
+from tinytorch.cloud.aws import Prefix
 from tinytorch.cloud.resource import PROTECTED_TAG, CloudResource
 from tinytorch.errors import ConfigError
 
 FILE = ".tito-protect"
+_WILD = re.compile(r"[*?\[]")
 _LONGEST = 1000  # characters of a rule; a longer line is no rule
 _LARGEST = 1_000_000  # bytes of the file
 
@@ -30,13 +33,27 @@ class Rule:
 
     @cached_property
     def _regex(self) -> re.Pattern[str]:
-        return re.compile(translate(self.pattern.rstrip("/").casefold()))
+        return re.compile("|".join(translate(form.casefold()) for form in _forms(self.pattern)))
 
     def matches(self, names: Iterable[str]) -> bool:
         return any(self._regex.match(name.casefold()) for name in names)
 
     def __str__(self) -> str:
         return f"{self.place} says {self.pattern}"
+
+
+def _forms(pattern: str) -> Iterator[str]:
+    """How a rule may be meant: as it stands, and a whole path without the links in it too, as paths are compared."""
+    if os.name == "nt":
+        pattern = pattern.replace("\\", "/")
+    if pattern.startswith("~/"):
+        pattern = Path(pattern).expanduser().as_posix()
+    pattern = pattern.removeprefix("./").rstrip("/")
+    yield pattern
+    if Path(pattern).is_absolute():
+        parts = Path(pattern).parts
+        plain = next((number for number, part in enumerate(parts) if _WILD.search(part)), len(parts))
+        yield Path(os.path.realpath(Path(*parts[:plain])), *parts[plain:]).as_posix()
 
 
 @dataclass(frozen=True)
@@ -57,7 +74,10 @@ class Protection:
         """Why something at a provider must stay, or None."""
         if PROTECTED_TAG in resource.tags:
             return f"it has the tag {PROTECTED_TAG}"
-        return self._first([resource.id, *([resource.name] if resource.name else [])])
+        names = [resource.id.rstrip("/"), *([resource.name] if resource.name else [])]
+        if isinstance(resource, Prefix):
+            names += [step for key in resource.objects for step in _above(key)]
+        return self._first(names)
 
     def _first(self, names: list[str]) -> str | None:
         return next((str(rule) for rule in self.rules if rule.matches(names)), None)
@@ -69,6 +89,13 @@ class Protection:
         return [path.name, *ours, *(step.as_posix() for step in above[:-1])]
 
 
+def _above(address: str) -> Iterator[str]:
+    """An object's address, and those of the prefixes and the bucket that it is in."""
+    while address != "s3:/":
+        yield address
+        address = address.rpartition("/")[0]
+
+
 def read(root: Path, more: Iterable[str] = (), *, place: str = "--keep") -> Protection:
     """The rules of the workspace's `.tito-protect`, if it has one, and `more` of them.
 
@@ -77,7 +104,7 @@ def read(root: Path, more: Iterable[str] = (), *, place: str = "--keep") -> Prot
     return Protection(root, (*_rules(root / FILE), *(Rule(_checked(pattern, place), place) for pattern in more)))
 
 
-def _rules(path: Path) -> Iterable[Rule]:
+def _rules(path: Path) -> Iterator[Rule]:
     try:
         with path.open("rb") as file:
             data = file.read(_LARGEST + 1)
@@ -103,7 +130,7 @@ def _checked(pattern: str, place: str) -> str:
 
     Raises: ConfigError. A rule that protects nothing, because it was cut off for instance, is found out here.
     """
-    if not pattern.strip("/") or len(pattern) > _LONGEST or not pattern.isprintable():
+    if not pattern.strip("/ ") or len(pattern) > _LONGEST or not pattern.isprintable():
         raise ConfigError(
             f"{place}: {pattern[:40]!r} is no rule. Nothing was removed. A rule is a path, a name or an id on one line, such as "
             ".tito/backups/03_* or vol-0abc"

@@ -18,7 +18,7 @@ from tinytorch.errors import CloudError, ConfigError
 from tinytorch.files import sha256
 from tinytorch.retry import ExponentialBackoffPolicy, RetryPolicy
 
-__all__ = ["Aws", "Volume", "is_configured", "tags_of"]
+__all__ = ["Aws", "Prefix", "Volume", "is_configured", "tags_of"]
 
 T = TypeVar("T")
 Answer = dict[str, Any]
@@ -54,6 +54,13 @@ class Volume(CloudResource):
     """A volume of EBS; its zone decides which instances it can be attached to."""
 
     zone: str = ""
+
+
+@dataclass(frozen=True)
+class Prefix(CloudResource):
+    """What is below a prefix of a bucket."""
+
+    objects: tuple[str, ...] = ()  # s3://bucket/prefix/name
 
 
 class Aws:
@@ -197,7 +204,7 @@ class Aws:
         usual = {"name": tags.get("Name", ""), "region": self.region, "type": "", "state": "", "created": None, "size_gb": None, "attached_to": None}
         return CloudResource(provider=self.name, kind=kind, id=id, tags=tags, **usual | facts)
 
-    def prefix(self, address: str) -> CloudResource | None:
+    def prefix(self, address: str) -> Prefix | None:
         """What is below `s3://bucket/prefix/`, as one resource with its bucket's tags; None if there is nothing.
 
         `created` is when the newest of it was written, and `state` differs if any of it does. `s3://bucket/tmp` means
@@ -210,10 +217,11 @@ class Aws:
         if not found:
             return None
         digest = sha256(json.dumps(sorted([entry["Key"], entry["ETag"], entry["Size"]] for entry in found)).encode("ascii"))
-        return self._resource(
+        plain = self._resource(
             "prefix", f"s3://{bucket}/{name}", {"Tags": self._bucket_tags(bucket)}, name=name, state=f"{len(found)} objects, {digest[:12]}",
             created=max(entry["LastModified"] for entry in found), size_gb=sum(entry["Size"] for entry in found) / 2**30,
         )  # fmt: skip
+        return Prefix(**vars(plain), objects=tuple(f"s3://{bucket}/{entry['Key']}" for entry in found))
 
     def _objects(self, bucket: str, prefix: str) -> Iterator[Answer]:
         more: Answer = {}

@@ -22,7 +22,7 @@ __all__ = ["CLAIM_TAG", "Duplicate", "Kept", "Volumes", "described"]
 CLAIM_TAG = "tinytorch:claim"
 _GONE = ("deleting", "deleted", "error")
 _POLL = 1.0  # seconds between two looks
-_TOP = 16384  # GB of the largest volume that every type allows
+_TOP = 65536  # GB of the largest volume that any type allows; AWS says of each what it allows
 
 
 class Duplicate(CloudError):

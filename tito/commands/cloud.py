@@ -71,7 +71,7 @@ def facts(resource: CloudResource) -> dict[str, Any]:
     return asdict(resource) | {"tags": dict(resource.tags), "created": resource.created.isoformat() if resource.created else None}
 
 
-@volume.command(example="tito cloud volume create data --size 100\ntito cloud volume create data --size 100 --type io2 --zone eu-central-1b")
+@volume.command(example="tito cloud volume create data --size 100\ntito cloud volume create data --size 100 --type gp2 --zone eu-central-1b")
 @volume_argument
 @click.option("--size", "size_gb", metavar="GB", required=True, type=int, help="Its size in GB.")
 @click.option("--type", "type_", metavar="TYPE", default="gp3", help="What AWS calls its type (default: gp3).")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pytest_tinytorch.cleanup import protection
+from tinytorch.cloud.aws import Prefix
 from tinytorch.cloud.resource import CloudResource
 from tinytorch.errors import ConfigError
 
@@ -22,6 +23,7 @@ def resource(id: str = "vol-0abc", name: str = "data", **tags: str) -> CloudReso
         (".tito/backups/", ".tito/backups/03_layers_20250101_000000.py", True),
         ("*.py", ".tito/backups/03_layers.py", True),
         ("03_layers.PY", ".tito/backups/03_layers.py", True),
+        ("./.tito/backups", ".tito/backups/03_layers.py", True),
         ("/*/03_layers.py", ".tito/backups/03_layers.py", True),
         ("backups", ".tito/backups/03_layers.py", False),
         (".tito/backup", ".tito/backups/03_layers.py", False),
@@ -35,6 +37,15 @@ def test_a_rule_means_the_whole_of_what_it_names_and_what_is_below(tmp_path: Pat
     assert bool(rules.of_path(tmp_path / path)) == is_protected
 
 
+def test_a_whole_path_may_lead_over_links_and_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "real" / "cache").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    for rule in (f"{tmp_path}/link/cache", f"{tmp_path}/link/c*/x", "~/link/cache/*", "~/real/"):
+        assert protection.read(tmp_path / "ws", [rule]).of_path(tmp_path / "real" / "cache" / "x"), rule
+
+
 def test_a_rule_about_something_in_a_folder_protects_the_folder(tmp_path: Path):
     rules = protection.read(tmp_path, ["old/.tito/progress.json"])
     assert rules.of_path(tmp_path / "old", [".tito", ".tito/progress.json"]) and not rules.of_path(tmp_path / "old", [".tito"])
@@ -43,6 +54,19 @@ def test_a_rule_about_something_in_a_folder_protects_the_folder(tmp_path: Path):
 @pytest.mark.parametrize("rule, is_protected", [("vol-0abc", True), ("vol-*", True), ("DATA", True), ("dat", False), ("data-2", False), ("vol-0ab", False)])
 def test_resources_are_named_by_id_or_name(tmp_path: Path, rule: str, is_protected: bool):
     assert bool(protection.read(tmp_path, [rule]).of_resource(resource())) == is_protected
+
+
+@pytest.mark.parametrize(
+    "rule, is_protected",
+    [
+        ("s3://mine/tmp/", True), ("s3://mine/tmp", True), ("s3://mine", True), ("s3://mine/tmp/keep", True), ("s3://mine/*/keep/", True),
+        ("s3://mine/tmp/keep/a", True), ("s3://min", False), ("s3://mine/tm", False), ("s3://mine/tmp2/", False), ("s3://theirs/tmp/", False),
+    ],
+)  # fmt: skip
+def test_something_below_a_prefix_protects_it(tmp_path: Path, rule: str, is_protected: bool):
+    plain = CloudResource("aws", "prefix", "s3://mine/tmp/", "tmp/", "", "", "", None, {}, None, None)
+    below = Prefix(**vars(plain), objects=("s3://mine/tmp/x", "s3://mine/tmp/keep/a"))
+    assert bool(protection.read(tmp_path, [rule]).of_resource(below)) == is_protected
 
 
 def test_the_tag_protects_whatever_its_value(tmp_path: Path):
@@ -62,12 +86,13 @@ def test_the_file_is_read_however_it_was_written(tmp_path: Path, text: bytes):
         (b"data\n\xff\xfe\n", "line 2: not UTF-8 text"),
         (b"data\n\x00\n", "line 2: .* is no rule"),
         (b"/\n", "line 1: '/' is no rule"),
+        (b"/ /\n", "is no rule"),
         (b"\n!data\n", "line 2: '!data': a rule can't take another back"),
         (b"x" * 1001, "is no rule"),
         (b"x\n" * 600_000, "larger than a list of rules"),
         (b"{\x1b[2J}", "is no rule"),
     ],
-    ids=["latin", "nul", "root", "negation", "long", "large", "escape"],
+    ids=["latin", "nul", "root", "roots", "negation", "long", "large", "escape"],
 )
 def test_rubbish_stops_everything(tmp_path: Path, data: bytes, says: str):
     (tmp_path / ".tito-protect").write_bytes(data)
