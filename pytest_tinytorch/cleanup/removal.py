@@ -49,7 +49,7 @@ def look(path: Path) -> Seen | None:
         return None
     if stat.S_ISLNK(facts.st_mode):
         raise Unsafe(f"{path} is a link")
-    digest, size, used, within = hashlib.sha256(), 0, facts.st_mtime, []
+    digest, size, used, within = hashlib.sha256(_top(facts).encode("ascii")), 0, facts.st_mtime, []
     for name, entry in _entries(path, facts):
         if entry.st_dev != facts.st_dev:
             raise Unsafe(f"{path / name}: another file system is mounted there")
@@ -101,13 +101,13 @@ def remove(path: Path, seen: Seen) -> bool:
             return False
         _delete(away)  # begun by a run that was killed
         return True
-    if here.identity != seen.identity or here.top != seen.top:
+    if here.identity != seen.identity:
         raise Changed(f"{path} has changed since the plan was made, and stays")
     if left is not None:
         _delete(away)
     path.rename(away)
     moved = look(away)
-    if moved is None or moved.identity != seen.identity or moved.top != seen.top:
+    if moved is None or moved.identity != seen.identity:
         _put_back(away, path)
         raise Changed(f"{path} changed at this very moment, and stays")
     _delete(away)

@@ -59,6 +59,18 @@ def test_a_world_that_changed_is_told_and_nothing_is_removed(workspace: Workspac
     assert len(caught.value.changes) == 1 and all(path.exists() for path in shards[1:]) and history(workspace) == []
 
 
+def test_what_is_protected_since_is_told_of_a_forced_plan_too(workspace: Workspace, shards: list[Path]):
+    plan = make(workspace, Options(force=True))
+    (workspace.root / ".tito-protect").write_text(shards[0].name, "utf-8")
+    with pytest.raises(PlanChanged, match="is protected now: .tito-protect, line 1"):
+        carry_out(workspace, plan)
+    forced = make(workspace, Options(force=True))
+    (workspace.root / ".tito-protect").unlink()
+    with pytest.raises(PlanChanged, match="isn't protected any more"):
+        carry_out(workspace, forced)
+    assert all(path.exists() for path in shards)
+
+
 def test_what_came_to_be_removable_since_is_no_reason_to_refuse(workspace: Workspace, shards: list[Path]):
     age(shards[0], DAY)
     plan = make(workspace, Options())
@@ -157,6 +169,29 @@ carrying.carry_out(workspace, plan.load(workspace, None))
     result = carry_out(workspace, plan)
     assert len(result.removed) == 3 and not result.failed and not any((cache / "shards").glob("*.shard")) and not removal.aside(shards[1]).exists()
     assert names(workspace, "removed") == [path.name for path in shards]
+
+
+def test_a_removal_that_was_not_recorded_any_more_is_known_from_its_beginning(workspace: Workspace, shards: list[Path], monkeypatch: pytest.MonkeyPatch):
+    plan, original = make(workspace, Options()), carrying._Record.add
+
+    def killed(self: Any, event: str, plan: str, one: Any) -> None:
+        if event == "removed":
+            raise KeyboardInterrupt
+        original(self, event, plan, one)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(carrying._Record, "add", killed)
+        with pytest.raises(KeyboardInterrupt):
+            carry_out(workspace, plan)
+    assert not shards[0].exists()
+    result = carry_out(workspace, plan)
+    assert len(result.removed) == 3 and not result.gone
+
+
+def test_what_somebody_else_removes_meanwhile_is_told_apart(workspace: Workspace, shards: list[Path]):
+    plan = make(workspace, Options())
+    result = carry_out(workspace, plan, on_change=lambda item, event: shards[1].unlink(missing_ok=True))
+    assert [Path(item.id) for item in result.gone] == [shards[1]] and len(result.removed) == 2 and not result.failed
 
 
 def test_a_torn_record_is_gone_on_with(workspace: Workspace, shards: list[Path]):

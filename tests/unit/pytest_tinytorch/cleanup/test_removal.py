@@ -149,6 +149,13 @@ def test_what_came_in_its_place_after_a_kill_stays(folder: Path):
     assert folder.is_dir()
 
 
+def test_another_folder_under_the_other_name_is_not_ours(folder: Path):
+    before = seen(folder)
+    folder.rename(folder.with_name("elsewhere"))
+    removal.aside(folder).mkdir()
+    assert remove(folder, before) is False and removal.aside(folder).is_dir() and folder.with_name("elsewhere").is_dir()
+
+
 @pytest.mark.skipif(os.name == "nt" or getattr(os, "geteuid", lambda: 0)() == 0, reason="the rights of this user stop nobody")
 def test_a_folder_that_cannot_be_written_keeps_its_file(file: Path, folder: Path):
     target = folder / "in" / "file"

@@ -50,6 +50,7 @@ class Account:
         self.moto = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
         self.before: Callable[[str], None] = lambda action: None
         self.asked: list[str] = []
+        self.tokens: list[str] = []  # of requests that are to be idempotent
         self._faults: deque[Refused | Lost] = deque()
         self._lock = threading.Lock()
         self._clients: dict[str, Any] = {}
@@ -112,6 +113,7 @@ class Account:
         """Everything is gone, plans and hooks too."""
         self._faults.clear()
         self.asked.clear()
+        self.tokens.clear()
         self.before = lambda action: None
         connection = http.client.HTTPConnection(*self.moto.get_host_and_port())
         connection.request("POST", "/moto-api/reset")
@@ -150,7 +152,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         owner: Account = self.server.owner  # type: ignore[attr-defined]
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        action = parse_qs(body.decode("latin-1")).get("Action", [f"{self.command} {urlsplit(self.path).path}"])[0]
+        fields = parse_qs(body.decode("latin-1"))
+        owner.tokens += fields.get("ClientToken", [])
+        action = fields.get("Action", [f"{self.command} {urlsplit(self.path).path}"])[0]
         owner.before(action)
         fault = owner.fault(action)
         if isinstance(fault, Refused):

@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -87,6 +89,27 @@ def test_a_bucket_is_not_removed(account: Account, aws: Aws) -> None:
     (bucket,) = aws.buckets()
     with pytest.raises(CloudError, match="mine: a bucket isn't removed from here"):
         aws.remove(bucket)
+
+
+def test_a_bucket_whose_tags_cannot_be_asked_for_is_not_taken_for_one_without(account: Account, aws: Aws) -> None:
+    account.client("s3").create_bucket(Bucket="mine")
+    account.plan(*[Refused("SlowDown", 503, action="GET /mine")] * 3)
+    with pytest.raises(CloudError, match="get_bucket_tagging.*AWS is busy"):
+        list(aws.buckets())
+    account.plan(Refused("AccessDenied", 403, action="GET /mine"))
+    assert [bucket.tags for bucket in aws.buckets()] == [{}]
+
+
+def test_what_was_written_below_a_prefix_since_stays(account: Account, aws: Aws) -> None:
+    s3 = account.client("s3")
+    s3.create_bucket(Bucket="mine")
+    s3.put_object(Bucket="mine", Key="tmp/new", Body=b"1")
+    below = aws.prefix("s3://mine/tmp")
+    assert below is not None and below.created is not None
+    aws.remove(replace(below, created=below.created - timedelta(seconds=1)))
+    assert aws.prefix("s3://mine/tmp/") == below
+    aws.remove(below)
+    assert aws.prefix("s3://mine/tmp/") is None
 
 
 # --- before the first call -----------------------------------------------------------------------------------------
