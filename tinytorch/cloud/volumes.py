@@ -11,13 +11,16 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from tinytorch.cloud.aws import Aws, Volume, tags_of
 from tinytorch.cloud.resource import PROTECTED_TAG, TAG, CloudResource, NotFound, has_tags
 from tinytorch.errors import CloudError
 
 __all__ = ["CLAIM_TAG", "Duplicate", "Kept", "Volumes", "described"]
+
+R = TypeVar("R", bound=CloudResource)
 
 CLAIM_TAG = "tinytorch:claim"
 _GONE = ("deleting", "deleted", "error")
@@ -83,11 +86,11 @@ class Volumes:
             "ec2", "create_volume", AvailabilityZone=zone, Size=size_gb, VolumeType=type, ClientToken=token,
             TagSpecifications=[{"ResourceType": "volume", "Tags": tags_of(tags)}],
         )["VolumeId"]  # fmt: skip
-        made = self._settle(name, token, made)
-        volume = self._waited(made, "available", f"{name} ({made})")
-        assert volume is not None
-        self.on_change(volume, "created")
-        return volume
+        volume = self._settle(name, token, made)
+        self.on_change(volume, "created")  # before the wait, which may fail: it costs from now on
+        available = self._waited(volume.id, "available", f"{name} ({volume.id})")
+        assert available is not None
+        return available
 
     def delete(self, name: str) -> Volume:
         """Delete the project's volume of that name or id, and wait until it is gone.
@@ -102,8 +105,8 @@ class Volumes:
         if why:
             raise Kept(f"{described(volume)} is protected, and was not deleted: {why}")
         self.aws.remove(volume)
-        self._waited(volume.id, None, f"{volume.name} ({volume.id})")
         self.on_change(volume, "deleted")
+        self._waited(volume.id, None, f"{volume.name} ({volume.id})")
         return volume
 
     def snapshot(self, name: str) -> CloudResource:
@@ -130,8 +133,7 @@ class Volumes:
             )  # fmt: skip
             return self.aws.snapshot(answer)
 
-        made = self.aws.retry.call(make)
-        self.aws.call("ec2", "delete_tags", Resources=[made.id], Tags=[{"Key": CLAIM_TAG}])
+        made = self._unclaimed(self.aws.retry.call(make))
         self.on_change(made, "snapshot")
         return made
 
@@ -167,8 +169,13 @@ class Volumes:
 
     # --- waiting ---------------------------------------------------------------------------------------------------
 
-    def _settle(self, name: str, token: str, made: str) -> str:
-        """The id of the new volume, once it is the only one of its name; else it is deleted.
+    def _unclaimed(self, resource: R) -> R:
+        """A resource after its claim was taken back."""
+        self.aws.call("ec2", "delete_tags", Resources=[resource.id], Tags=[{"Key": CLAIM_TAG}])
+        return replace(resource, tags={key: value for key, value in resource.tags.items() if key != CLAIM_TAG})
+
+    def _settle(self, name: str, token: str, made: str) -> Volume:
+        """The new volume, once it is the only one of its name; else it is deleted.
 
         Raises: Duplicate, or CloudError if that isn't clear in time.
         """
@@ -184,8 +191,7 @@ class Volumes:
                 raise _duplicate(name, before, f" It was made at the same time; what was made here ({made}) is deleted again.")
             if mine and not others:
                 self._give_way(mine[1:])  # of a try whose answer was lost, at a service that ignores the token
-                self.aws.call("ec2", "delete_tags", Resources=[first], Tags=[{"Key": CLAIM_TAG}])
-                return first
+                return self._unclaimed(mine[0])
             if self.clock() >= deadline:
                 if not others:
                     raise CloudError(f"{name}: AWS made {made}, and doesn't list it after {self.timeout:g} seconds. Nothing more was done; look later: tito cloud volume list")

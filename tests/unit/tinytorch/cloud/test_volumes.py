@@ -143,8 +143,10 @@ def test_a_wait_that_runs_out_says_what_to_do_and_changes_nothing(account: Accou
 
     monkeypatch.setattr(Aws, "volume", creating)
     told: list[str] = []
+    changes: list[str] = []
     with pytest.raises(CloudError, match=r"is still creating after 3 seconds, not available. Nothing more was done.*tito cloud volume list"):
-        volumes_of(aws, timeout=3, clock=lambda: next(ticks), report=told.append).create("data", 12)
+        volumes_of(aws, timeout=3, clock=lambda: next(ticks), report=told.append, on_change=lambda resource, event: changes.append(event)).create("data", 12)
+    assert changes == ["created"], "it costs, whether it was waited for or not"
     assert len(account.volumes()) == 1 and "waiting until it is available" in told[-1] and "DeleteVolume" not in account.asked
 
 
