@@ -188,6 +188,25 @@ def test_a_narrow_terminal_gets_colour_and_lines_that_fit(student: Student, argu
 
 
 @on_a_terminal
+@pytest.mark.parametrize("colour", [{}, {"NO_COLOR": "1"}], ids=["colour", "no colour"])
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [(["module", "start", "01"], 0), (["module", "start", "02"], 1), (["modul"], 2), (["milestone", "run", "01"], 1), (["backup", "prune", "--dry-run"], 0)],
+    ids=lambda value: "-".join(value) if isinstance(value, list) else "",
+)
+def test_a_narrow_terminal_breaks_lines_between_words_and_a_pipe_none(
+    student: Student, real_tito: Callable[..., subprocess.CompletedProcess[str]], arguments: list[str], status: int, colour: dict[str, str]
+):
+    with Terminal(arguments, cwd=student.root, environment=student.environment(**colour), columns=44) as terminal:
+        assert terminal.end() == status
+        lines = terminal.text.splitlines()
+    piped = real_tito(*arguments)
+    said = piped.stdout + piped.stderr
+    assert max(map(len, said.splitlines())) > 44 >= max(map(len, lines)), "nothing to break"
+    assert " ".join(lines).split() == said.split(), "a word was cut, or lost"
+
+
+@on_a_terminal
 def test_no_color_is_respected(student: Student):
     with Terminal(["status"], cwd=student.root, environment=student.environment(NO_COLOR="1")) as terminal:
         assert terminal.end() == 0
