@@ -33,6 +33,8 @@ COMMANDS = {
     "export": "tito.commands.export",
     "data": "tito.commands.data",
     "resources": "tito.commands.resources",
+    "cloud": "tito.commands.cloud",
+    "cleanup": "tito.commands.cleanup",
     "config": "tito.commands.config",
     "system": "tito.commands.system",
     "doctor": "tito.commands.doctor",

@@ -61,6 +61,14 @@ def agrees(question: str) -> bool:
     return (_answer(f"{question} [y/N]: ") or "").lower() in ("y", "yes")
 
 
+def has_typed(word: str, question: str, *, otherwise: str) -> bool:
+    """Ask for a word to be typed, where a y that was typed without much thought would not do."""
+    if not render.is_interactive():
+        render.error(f"{question} Nobody is here to ask, so nothing was done. In a script: {otherwise}")
+        return False
+    return _answer(f"{question} Type {word} to go on: ") == word or _cancelled()
+
+
 def _cancelled() -> bool:
     render.say("Cancelled. Nothing was changed.")
     return False
