@@ -40,7 +40,7 @@ def test_the_commands_are_those_of_the_course():
         *(f"module {name}" for name in ("list", "status", "start", "view", "test", "watch", "complete", "hint", "reset", "solution", "diff", "convert")),
         *(f"milestone {name}" for name in ("list", "status", "info", "run")),
         *(f"backup {name}" for name in ("list", "diff", "restore", "prune")),
-        *(f"data {name}" for name in ("list", "download", "show", "verify", "path", "clean", "recommend")),
+        *(f"data {name}" for name in ("list", "download", "show", "verify", "path", "clean", "transfer", "recommend")),
         *(f"config {name}" for name in ("list", "get", "set")),
         "system health", "system info", "doctor",
         *(f"data cache {name}" for name in ("build", "show", "list", "reset-failed", "reset")),

@@ -1,0 +1,41 @@
+"""Who moves the bytes, and why."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from tinytorch.errors import ConfigError
+from tinytorch.transfer.location import DataLocation
+
+if TYPE_CHECKING:
+    from tinytorch.transfer.moving import Mover
+    from tinytorch.transfer.planning import Step
+
+__all__ = ["Engine", "chosen"]
+
+
+class Engine:
+    """Our own: parts through this process."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = name
+        self.reason = reason
+
+    @contextmanager
+    def at_work(self, run: Any, mover: Mover) -> Iterator[Callable[[Step], str]]:
+        """What sends one file."""
+        yield mover.move
+
+
+def chosen(engine: str, places: tuple[DataLocation, DataLocation], *, bandwidth: float | None) -> Engine:
+    """The engine for two places.
+
+    Raises: ConfigError if the one that is asked for can't do that.
+    """
+    kinds = {place.kind for place in places}
+    ours = "boto3" if "s3" in kinds else "sftp" if "ssh" in kinds else "copy"
+    if engine in ("auto", ours):
+        both = "it streams from one to the other through this machine" if len(kinds | {"local"}) == 3 else "both are on this machine"
+        return Engine(ours, both if ours == "copy" or len(kinds | {"local"}) == 3 else "it goes on inside a file")
+    raise ConfigError(f"{engine} can't be had between {places[0]} and {places[1]}; leave --engine out")
