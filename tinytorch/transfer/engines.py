@@ -34,8 +34,8 @@ def chosen(engine: str, places: tuple[DataLocation, DataLocation], *, bandwidth:
     Raises: ConfigError if the one that is asked for can't do that.
     """
     kinds = {place.kind for place in places}
-    ours = "boto3" if "s3" in kinds else "sftp" if "ssh" in kinds else "copy"
-    if engine in ("auto", ours):
-        both = "it streams from one to the other through this machine" if len(kinds | {"local"}) == 3 else "both are on this machine"
-        return Engine(ours, both if ours == "copy" or len(kinds | {"local"}) == 3 else "it goes on inside a file")
+    ours = " and ".join(name for kind, name in (("s3", "boto3"), ("ssh", "sftp")) if kind in kinds) or "copy"
+    if engine in ("auto", *ours.split(" and ")):
+        through = "it streams through this machine, and nothing stays here"
+        return Engine(ours, "both are on this machine" if ours == "copy" else through if "local" not in kinds else "it goes on inside a file")
     raise ConfigError(f"{engine} can't be had between {places[0]} and {places[1]}; leave --engine out")

@@ -10,7 +10,9 @@ from typing import Any
 
 from tinytorch.errors import ConfigError, TransferError
 from tinytorch.files import readable_size
+from tinytorch.transfer import etags
 from tinytorch.transfer.listing import Found, Listing, Store, excluded
+from tinytorch.transfer.local import LocalStore
 from tinytorch.transfer.location import DataLocation
 
 __all__ = ["Plan", "Step", "planned"]
@@ -166,16 +168,12 @@ def _differing(
 
 def _compared(source: Store, target: Store, name: str, target_name: str, found: Found, at: Found, *, checksum: bool) -> tuple[bool, str]:
     """Whether two files of the same size are the same, and how that is known."""
-    from tinytorch.transfer import etags
-
     sides = ((source, name, found), (target, target_name, at))
     if found.etag and found.etag == at.etag:
         return True, "size and checksum"
     for (one, one_name, facts), (_, _, tagged) in (sides, sides[::-1]):
-        if tagged.etag and not facts.etag and hasattr(one, "path"):  # a file here, and an object whose checksum S3 tells
-            if etags.matches(one.path(one_name), tagged.etag, facts.size):
-                return True, "size and checksum"
-            return False, "size and checksum"
+        if isinstance(one, LocalStore) and etags.parts_in(tagged.etag) is not None:  # S3 tells its checksum
+            return etags.matches(one.path(one_name), tagged.etag, facts.size), "size and checksum"
     if checksum:
         return source.sha256(name, found) == target.sha256(target_name, at), "size and checksum"
     step = max(source.mtime_step, target.mtime_step)

@@ -204,6 +204,10 @@ def _opened(place: DataLocation, links: str, verify: str, policy: RetryPolicy) -
         from tinytorch.transfer.local import LocalStore
 
         return LocalStore(Path(place.path), links)
+    if place.kind == "ssh":
+        from tinytorch.transfer.ssh import SshStore
+
+        return SshStore(place, links, policy)
     from tinytorch.transfer.s3 import S3Store
 
     return S3Store(place, verify, policy)
