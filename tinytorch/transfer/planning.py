@@ -46,8 +46,8 @@ class Plan:
     extra: tuple[str, ...]  # files that are at the destination only
     delete: tuple[str, ...]  # those of them that are to be deleted
     left_out: dict[str, str]  # name to reason: links, and folders without a file
-    engine: str
-    reason: str  # why that engine
+    engine: str = ""
+    reason: str = ""  # why that engine
 
     @property
     def nbytes(self) -> int:
@@ -65,7 +65,7 @@ class Plan:
 
 def planned(
     source: Store, target: Store, places: tuple[DataLocation, DataLocation], *,
-    include: Iterable[str] = (), exclude: Iterable[str] = (), checksum: bool = False, delete: bool = False, engine: tuple[str, str],
+    include: Iterable[str] = (), exclude: Iterable[str] = (), checksum: bool = False, delete: bool = False,
 ) -> Plan:
     """Look at both sides, and say what a transfer would do.
 
@@ -86,7 +86,7 @@ def planned(
     extra = () if here.is_file else tuple(sorted(name for name in there.files if name not in taken and not out(name)))
     left = {name: why for name, why in here.links.items() if not out(name)} | {name: "a folder without files" for name in sorted(here.empty) if not out(name)}
     return Plan(
-        str(places[0]), str(places[1]), tuple(steps), unchanged, " or ".join(sorted(ways)) or "nothing", extra, extra if delete else (), left, *engine
+        str(places[0]), str(places[1]), tuple(steps), unchanged, " or ".join(sorted(ways)) or "nothing", extra, extra if delete else (), left
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,10 +96,9 @@ def transfer(
         stop = Stop()
         policy = policy or _policy(stop)
         opened = tuple(stack.enter_context(closing(_opened(place, links, verify, policy))) for place in places)
-        chosen = engines.chosen(engine, places, bandwidth=bandwidth)
-        plan = planned(
-            opened[0], opened[1], places, include=include, exclude=exclude, checksum=checksum, delete=delete, engine=(chosen.name, chosen.reason)
-        )  # fmt: skip
+        plan = planned(opened[0], opened[1], places, include=include, exclude=exclude, checksum=checksum, delete=delete)
+        chosen = engines.chosen(engine, places, plan.send, bandwidth=bandwidth)
+        plan = replace(plan, engine=chosen.name, reason=chosen.reason)
         if dry_run or not confirm(plan):
             return Result(plan, 0, 0, (), {}, time.monotonic() - began, is_done=False)
         run = _Run(opened[0], opened[1], places, plan, chosen, policy, stop)
@@ -141,7 +140,7 @@ class _Run:
                 self.source, self.target, self.folder / "parts", jobs=jobs, stop=self.stop, throttle=Throttle(bandwidth, self.stop),
                 counter=counter, policy=self.policy, md5="s3" in (self.places[0].kind, self.places[1].kind),
             )  # fmt: skip
-            with closing(mover), self.engine.at_work(self, mover) as work:
+            with closing(mover), self.engine.at_work(mover, self.plan.send) as work:
                 items = [Item(name, step.found.identity, step) for name, step in steps.items()]
 
                 def one(item: Item) -> str:

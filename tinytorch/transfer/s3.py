@@ -181,6 +181,16 @@ class S3Store:
         with suppress(ClientError, BotoCoreError):  # it is gone, or the next call will say what is wrong
             self.client.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload)
 
+    def etag(self, name: str) -> str:
+        """What S3 says about an object's content, now."""
+        key = self.key(name)
+
+        def ask() -> str:
+            with self.answered(key):
+                return str(self.client.head_object(Bucket=self.bucket, Key=key)["ETag"]).strip('"')
+
+        return self.policy.call(ask)
+
     def delete(self, name: str) -> None:
         with self.answered(self.key(name)):
             self.client.delete_object(Bucket=self.bucket, Key=self.key(name))
