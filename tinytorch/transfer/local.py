@@ -116,6 +116,10 @@ class LocalStore:
                     return "Windows keeps that name for itself"
         return None
 
+    def found(self, name: str) -> Found:
+        """A file as it is now."""
+        return _found(self.path(name).stat())
+
     # --- out of it ----------------------------------------------------------------------------------------------------
 
     def read(self, name: str, start: int, end: int, found: Found) -> bytes:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from tinytorch.files import sha256
 from tinytorch.jobs.journal import Reader, Writer
 from tinytorch.jobs.stopping import Stop
 from tinytorch.retry import RetryPolicy
-from tinytorch.transfer.listing import Digest, Store, digest_of, spans
+from tinytorch.transfer.listing import Arrival, Digest, Store, digest_of, spans
 from tinytorch.transfer.planning import Step
 
 __all__ = ["Counter", "Mover", "Progress", "Stopped", "Throttle"]
@@ -154,7 +155,7 @@ class Mover:
             todo = [number for number in range(len(pieces)) if number not in parts.digests]
             for last in (False, True):
                 self._send(step, pieces, todo, arrival, parts)
-                todo = self.policy.call(lambda: arrival.wrong(parts.digests))
+                todo = self._wrong(arrival, parts.digests)
                 if not todo:
                     break
                 if last:
@@ -168,6 +169,13 @@ class Mover:
         self.counter.add(files=1)
         return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
+    def _wrong(self, arrival: Arrival, digests: dict[int, Digest]) -> list[int]:
+        """The numbers of the parts that aren't there as they were sent; of large files several are compared at a time."""
+        if len(digests) < 2 * self.jobs:
+            return self.policy.call(lambda: arrival.wrong(digests))
+        slices = [dict(itertools.islice(sorted(digests.items()), at, None, self.jobs)) for at in range(self.jobs)]
+        return sorted(itertools.chain(*self.pool.map(lambda some: self.policy.call(lambda: arrival.wrong(some)), slices)))
+
     @contextmanager
     def _recorded(self, step: Step, part_bytes: int, pieces: list[tuple[int, int]]) -> Iterator[_Parts]:
         identity = {"name": step.target, "identity": step.found.identity, "part_bytes": part_bytes}
@@ -179,7 +187,7 @@ class Mover:
         finally:
             parts.close(is_done=is_done and (len(pieces) > 1 or parts.whole > 0))
 
-    def _send(self, step: Step, pieces: list[tuple[int, int]], todo: list[int], arrival: Any, parts: _Parts) -> None:
+    def _send(self, step: Step, pieces: list[tuple[int, int]], todo: list[int], arrival: Arrival, parts: _Parts) -> None:
         def part(number: int) -> None:
             start, end = pieces[number]
 

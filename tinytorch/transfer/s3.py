@@ -181,15 +181,19 @@ class S3Store:
         with suppress(ClientError, BotoCoreError):  # it is gone, or the next call will say what is wrong
             self.client.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload)
 
-    def etag(self, name: str) -> str:
-        """What S3 says about an object's content, now."""
-        key = self.key(name)
-
-        def ask() -> str:
-            with self.answered(key):
-                return str(self.client.head_object(Bucket=self.bucket, Key=key)["ETag"]).strip('"')
-
-        return self.policy.call(ask)
+    def between(self, first: str, last: str) -> dict[str, Found]:
+        """The objects from one name to another in the order of their keys, both included."""
+        start = self.key(first)[:-1]  # sorts before it, and next to it
+        below = f"{self.prefix}/" if self.prefix else ""
+        found: dict[str, Found] = {}
+        while True:
+            with self.answered(start):
+                answer = self.policy.call(lambda start=start: self.client.list_objects_v2(Bucket=self.bucket, Prefix=below, StartAfter=start))  # type: ignore[misc]
+            items = answer.get("Contents", ())
+            found.update((item["Key"][len(below) :], _found(item)) for item in items)
+            if not answer.get("IsTruncated") or max(found) >= last:
+                return found
+            start = items[-1]["Key"]
 
     def delete(self, name: str) -> None:
         with self.answered(self.key(name)):

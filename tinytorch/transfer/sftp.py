@@ -341,17 +341,15 @@ class Shell(_Process):
     def hashes(self, path: str, part_bytes: int, numbers: Sequence[int]) -> list[str]:
         """SHA-256 of parts of a file; an empty text for what can't be read."""
         name = shlex.quote(path)
-        if list(numbers) == [0]:
-            script = f"dd if={name} bs={part_bytes} count=1 | {self.tool}"
-        else:
-            script = f"for i in {' '.join(map(str, numbers))}; do dd if={name} bs={part_bytes} skip=$i count=1 | {self.tool}; done"
+        script = f"for i in {' '.join(map(str, numbers))}; do dd if={name} bs={part_bytes} skip=$i count=1 | {self.tool}; done"
         found = [line.partition(" ")[0] for line in self._lines(script)]
         return found if len(found) == len(numbers) else [""] * len(numbers)
 
-    def hash_of(self, path: str) -> str:
-        """SHA-256 of a file; an empty text if it can't be read."""
-        lines = self._lines(f"{self.tool} < {shlex.quote(path)}")
-        return lines[0].partition(" ")[0] if lines else ""
+    def hashes_of(self, paths: Sequence[str]) -> list[str]:
+        """SHA-256 of files; an empty text for each if one of them can't be read."""
+        names = " ".join(shlex.quote(path if path.startswith("/") else f"./{path}") for path in paths)
+        found = [line.removeprefix("\\").partition(" ")[0] for line in self._lines(f"{self.tool} {names}")]  # names that are odd have a backslash before the line
+        return found if len(found) == len(paths) else [""] * len(paths)
 
 
 def _string(text: str) -> bytes:

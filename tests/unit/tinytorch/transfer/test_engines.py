@@ -41,7 +41,8 @@ def _program(path: Path, script: str) -> None:
     ("there", "places", "steps", "bandwidth", "name", "reason"),
     [
         ("s5cmd", (LOCAL, S3), SMALL, None, "s5cmd", "fast with 30 small files"),
-        ("s5cmd", (S3, LOCAL), [*SMALL, *LARGE], None, "s5cmd", "the large ones go by boto3"),
+        ("s5cmd", (LOCAL, S3), [*SMALL, *LARGE], None, "s5cmd", "the large ones go by boto3"),
+        ("s5cmd", (S3, LOCAL), SMALL, None, "boto3", "brings the files' times"),
         ("s5cmd", (LOCAL, S3), LARGE, None, "boto3", "goes on inside a file"),
         ("s5cmd", (LOCAL, S3), SMALL, 1000.0, "boto3", "keeps to a bandwidth"),
         ("rsync", (LOCAL, S3), SMALL, None, "boto3", "s5cmd is not on the PATH"),
