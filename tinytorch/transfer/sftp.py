@@ -84,13 +84,20 @@ class _Process:
         self.input, self.output = self.process.stdin, self.process.stdout
 
     def send(self, data: bytes) -> None:
+        """Put data on its way; it leaves when something is received, so that small pieces travel together."""
         try:
             self.input.write(data)
+        except (OSError, ValueError) as error:
+            raise self.ended() from error
+
+    def flush(self) -> None:
+        try:
             self.input.flush()
         except (OSError, ValueError) as error:
             raise self.ended() from error
 
     def receive(self, count: int) -> bytes:
+        self.flush()
         try:
             data = self.output.read(count)
         except (OSError, ValueError) as error:
@@ -268,13 +275,38 @@ class Connection(_Process):
         ]  # fmt: skip
         self._all([*numbers, self.ask(_CLOSE, handle)], path)
 
-    def settle(self, path: str, mtime: float) -> None:
-        """Give a file its time, and have it on the disk if the host can."""
-        handle = self.call(_OPEN, _string(path) + struct.pack(">II", _FOR_WRITING, 0), path)
+    def put(self, path: str, data: bytes, mtime: float) -> bytes:
+        """Make a small file, with its time, and on the disk if the host can. Returns what is read back from it.
+
+        All is asked for at once: a file costs two round trips. The host answers in order, so it can't wait for us to read.
+        """
+        handle = self.call(_OPEN, _string(path) + struct.pack(">II", _FOR_READING | _FOR_WRITING | _CREATE | _TRUNCATE, 0), path)
+        blocks = [(at, min(_BLOCK, len(data) - at)) for at in range(0, len(data), _BLOCK)]
+        numbers = [self.ask(_WRITE, handle + struct.pack(">QI", at, count) + bytes(data[at : at + count])) for at, count in blocks]
+        reads = [self.ask(_READ, handle + struct.pack(">QI", at, count)) for at, count in blocks]
+        numbers += self._settled(handle, mtime)
+        back = [self.outcome(number, path) for number in reads]
+        self._all(numbers, path)
+        return b"".join(payload[4:] for payload in back)
+
+    def outcome(self, number: int, what: str) -> bytes:
+        """The answer to a request that another one's failure may have spoiled: nothing, if it was refused."""
+        try:
+            return self.answer(number, what)
+        except Refused:
+            return b""
+
+    def _settled(self, handle: bytes, mtime: float) -> list[int]:
+        """Ask for a file's time, the flush and the end."""
         numbers = [self.ask(_FSETSTAT, handle + struct.pack(">III", 8, int(mtime), int(mtime)))]
         if b"fsync@openssh.com" in self.extensions:
             numbers.append(self.ask(_EXTENDED, _string("fsync@openssh.com") + handle))
-        self._all([*numbers, self.ask(_CLOSE, handle)], path)
+        return [*numbers, self.ask(_CLOSE, handle)]
+
+    def settle(self, path: str, mtime: float) -> None:
+        """Give a file its time, and have it on the disk if the host can."""
+        handle = self.call(_OPEN, _string(path) + struct.pack(">II", _FOR_WRITING, 0), path)
+        self._all(self._settled(handle, mtime), path)
 
     def _all(self, numbers: Sequence[int], what: str) -> None:
         """Wait for all answers, and then raise what the first failed one said."""
@@ -329,6 +361,7 @@ class Shell(_Process):
     def _lines(self, script: str) -> list[str]:
         mark = f"done-{os.urandom(8).hex()}"
         self.send(f"{{ {script}; }} < /dev/null 2> /dev/null; echo {mark}\n".encode("utf-8", "surrogateescape"))
+        self.flush()
         lines: list[str] = []
         while True:
             line = self.output.readline().decode("utf-8", "replace")

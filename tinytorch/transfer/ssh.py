@@ -273,23 +273,29 @@ class SshArrival:
         self.store, self.path, self.found, self.part_bytes = store, path, found, part_bytes
         folder, base = posixpath.split(path)
         self.part = posixpath.join(folder, part_name(base, hashlib.sha256(f"{base}\0{found.identity}".encode("utf-8", "surrogateescape")).hexdigest()))
+        self.is_small = found.size <= part_bytes
+        self.back = b""  # what was read back of a small file
+        self.is_tried = False  # whether the answer to an earlier try may have been lost
         self.state: dict[str, Any] = {"part": posixpath.basename(self.part)}
 
     def write(self, number: int, start: int, data: bytes, digest: Digest) -> None:
         with self.store.connected() as connection:
             try:
-                connection.write(self.part, start, data, is_new=self.found.size <= self.part_bytes)
+                if self.is_small:
+                    self.back = connection.put(self.part, data, self.found.mtime)
+                else:
+                    connection.write(self.part, start, data, is_new=False)
             except Refused as error:
                 raise self.store.full_or(error, connection, self.part, len(data)) from error
 
     def wrong(self, digests: Mapping[int, Digest]) -> list[int]:
         numbers = sorted(digests)
+        if self.is_small:  # reading it back takes less than a process on the host
+            return [number for number in numbers if hashlib.sha256(self.back).hexdigest() != digests[number].sha256]
         with self.store.connected() as connection:
             there = connection.attributes(self.part)
         if there.size != self.found.size:
             return numbers if there.size > self.found.size else [number for number in numbers if (number + 1) * self.part_bytes > there.size]
-        if self.found.size <= self.part_bytes:  # reading it back takes less than a process on the host
-            return [number for number in numbers if self._read(number, there) != digests[number].sha256]
         with self.store.shell() as shell:
             if shell:
                 hashes = shell.hashes(self.part, self.part_bytes, numbers)
@@ -306,9 +312,11 @@ class SshArrival:
     def finish(self, digests: Mapping[int, Digest], mtime: float) -> None:
         with self.store.connected() as connection:
             try:
-                if not _is_there(connection, self.part):  # the answer to an earlier try was lost: it is in its place
-                    return
-                connection.settle(self.part, mtime)
+                if self.is_tried and not _is_there(connection, self.part):
+                    return  # it is in its place
+                self.is_tried = True
+                if not self.is_small or int(mtime) != int(self.found.mtime):
+                    connection.settle(self.part, mtime)
                 connection.rename(self.part, self.path)
             except Refused as error:
                 raise self.store.full_or(error, connection, self.part, 1) from error

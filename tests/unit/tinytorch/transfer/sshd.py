@@ -65,6 +65,7 @@ class Host:
         with suppress(OSError):
             while True:
                 client, _ = self.listener.accept()
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as sshd does
                 self.connections += 1
                 ours, theirs = socket.socketpair()
                 self.children.append(subprocess.Popen([str(SSHD), "-i", "-f", str(self.config)], stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL))
