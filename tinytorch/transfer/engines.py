@@ -225,6 +225,8 @@ def chosen(engine: str, places: tuple[DataLocation, DataLocation], steps: Sequen
         if bandwidth is not None:
             raise ConfigError(f"--engine {name} and --bandwidth don't go together: leave one of them out")
         return other(name, f"it was asked for; large files go by {ours}, which goes on inside a file")
+    if other is Rsync:  # measured: comparing included, it takes longer than SFTP with parallel connections
+        return Engine(ours, "it goes on inside a file, and compares as it sends")
     small = sum(map(_is_small, steps))
     if not is_there:
         return Engine(ours, f"{name} is not on the PATH" if small >= _WORTH else "it goes on inside a file")

@@ -145,7 +145,8 @@ def part_bytes_for(size: int) -> int:
 
 def part_name(name: str, key: str) -> str:
     """The name, beside a file's, of what has arrived of it."""
-    return f".{name.encode()[:120].decode('utf-8', 'ignore')}.{key[:8]}.part"  # names end at 255 bytes
+    short = name.encode("utf-8", "surrogateescape")[:120].decode("utf-8", "ignore")  # names end at 255 bytes
+    return f".{short}.{key[:8]}.part"
 
 
 def is_part_name(name: str) -> bool:

@@ -174,7 +174,7 @@ class LocalArrival:
         self.path = path
         self.found = found
         self.part_bytes = part_bytes
-        self.part = path.with_name(part_name(path.name, hashlib.sha256(f"{path.name}\0{found.identity}".encode()).hexdigest()))
+        self.part = path.with_name(part_name(path.name, hashlib.sha256(f"{path.name}\0{found.identity}".encode("utf-8", "surrogateescape")).hexdigest()))
         self.state: dict[str, Any] = {"part": self.part.name}
         if is_new or not self.part.exists():
             self.part.unlink(missing_ok=True)

@@ -179,7 +179,8 @@ class Mover:
     @contextmanager
     def _recorded(self, step: Step, part_bytes: int, pieces: list[tuple[int, int]]) -> Iterator[_Parts]:
         identity = {"name": step.target, "identity": step.found.identity, "part_bytes": part_bytes}
-        parts = _Parts(self.folder / f"{sha256(step.target.encode())[:32]}.jsonl", identity)
+        key = sha256(step.target.encode("utf-8", "surrogateescape"))
+        parts = _Parts(self.folder / f"{key[:32]}.jsonl", identity)
         is_done = False
         try:
             yield parts

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import click
@@ -56,7 +57,7 @@ def transfer(
     """
     from tinytorch.datasets import fetch
     from tinytorch.transfer import transfer as send
-    from tito.transfers import shown
+    from tito.transfers import Report, shown
 
     if delete and not sync:
         raise click.UsageError("--delete is part of making DST what SRC is: use it with --sync.")
@@ -64,14 +65,18 @@ def transfer(
     def confirm(plan: Plan) -> bool:
         if not as_json:
             _say_plan(plan, sync=sync)
-        return not plan.delete or yes or (not as_json and render.is_interactive() and agrees(f"Delete {len(plan.delete)} files at {plan.destination}?"))
+        is_agreed = not plan.delete or yes or (not as_json and render.is_interactive() and agrees(f"Delete {_count(len(plan.delete))} at {plan.destination}?"))
+        if is_agreed:
+            tell.append(stack.enter_context(shown(quiet=as_json)))  # not before: a bar would hide the question
+        return is_agreed
 
-    with shown(quiet=as_json) as report:
+    tell: list[Report] = []
+    with ExitStack() as stack:
         result = send(
             source, destination, include=include, exclude=exclude, links=links, checksum=checksum, verify=verify, delete=delete, dry_run=dry_run,
             jobs=jobs, bandwidth=bandwidth, engine=engine, confirm=confirm, notice=render.notice,
-            report=lambda now: report(fetch.Progress(
-                "all" if now.total > 1 else "file", "retrying" if now.text else "receiving", now.arrived, now.nbytes, now.text or source
+            report=lambda now: tell[0](fetch.Progress(
+                _count(now.total), "retrying" if now.text else "receiving", now.arrived, now.nbytes, now.text or source
             )),
         )  # fmt: skip
     if as_json:

@@ -60,6 +60,14 @@ def test_a_dry_run_and_a_refused_plan_change_nothing(source: Path, tmp_path: Pat
     assert not (tmp_path / "there").exists() and not cache.exists()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names that are no text")
+def test_a_name_that_is_no_text_arrives_and_s3_has_none(source: Path, tmp_path: Path) -> None:
+    name = os.fsdecode(b"\xff.bin")
+    (source / name).write_bytes(b"odd")
+    assert not transfer(str(source), str(tmp_path / "there")).failed
+    assert (tmp_path / "there" / name).read_bytes() == b"odd"
+
+
 def test_patterns_choose(source: Path, tmp_path: Path) -> None:
     result = transfer(str(source), str(tmp_path / "there"), include=["sub", "*.bin"], exclude=["sub/-*"], dry_run=True)
     assert [step.name for step in result.plan.send] == ["big.bin", "sub/a#b?c%20d+e'f", "sub/ü 🙂.txt"]
