@@ -136,9 +136,9 @@ def main() -> None:
             shell = shlex.join([*shlex.split(host.command), "-p", str(host.port)])
             for title, folder in sets.items():
                 up = {"rsync": run("rsync", "-a", "-e", shell, f"{folder}/", f"127.0.0.1:{there}"), "tinytorch": ours(str(folder), host.address(there)),
-                      "tinytorch sftp": ours(str(folder), host.address(there), "sftp")}  # fmt: skip
+                      "tinytorch rsync": ours(str(folder), host.address(there), "rsync")}  # fmt: skip
                 down = {"rsync": run("rsync", "-a", "-e", shell, f"127.0.0.1:{folder}/", str(there)), "tinytorch": ours(host.address(folder), str(there)),
-                        "tinytorch sftp": ours(host.address(folder), str(there), "sftp")}  # fmt: skip
+                        "tinytorch rsync": ours(host.address(folder), str(there), "rsync")}  # fmt: skip
                 measured(f"to a host, {title}", up, clear, given.rounds)
                 measured(f"from a host, {title}", down, clear, given.rounds)
         endpoint = stack.enter_context(s3_server(root))

@@ -152,8 +152,8 @@ class S3Store:
 
     def part_bytes(self, name: str, found: Found) -> int:
         parts, usual = etags.parts_in(found.etag) or 0, part_bytes_for(found.size)
-        if parts < 2:
-            return usual
+        if not parts:
+            return max(usual, found.size) if found.size <= _LARGEST_PART and etags.parts_in(found.etag) == 0 else usual
         first = int(self._head(name, found).get("ContentLength", 0))
         return first if 0 < first <= _LARGEST_PART and len(spans(found.size, first)) == parts else usual
 

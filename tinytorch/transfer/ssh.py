@@ -12,7 +12,17 @@ from typing import Any
 from tinytorch.errors import TransferError
 from tinytorch.files import readable_size
 from tinytorch.retry import RetryPolicy
-from tinytorch.transfer.listing import Digest, Found, Listing, changed, is_part_name, part_bytes_for, part_name, spans
+from tinytorch.transfer.listing import (
+    PART,
+    Digest,
+    Found,
+    Listing,
+    changed,
+    is_part_name,
+    part_bytes_for,
+    part_name,
+    spans,
+)
 from tinytorch.transfer.location import DataLocation
 from tinytorch.transfer.sftp import Attributes, Connection, Refused, Shell, ssh_command
 
@@ -217,7 +227,7 @@ class SshStore:
     def begin(self, name: str, found: Found, part_bytes: int, state: Mapping[str, Any] | None) -> SshArrival:
         self.make_folders(posixpath.dirname(self.path(name)))
         arrival = SshArrival(self, self.path(name), found, part_bytes)
-        if found.size > part_bytes:
+        if not arrival.is_small:
             with self.connected() as connection:
                 try:
                     connection.write(arrival.part, 0, b"", is_new=state is None)
@@ -273,7 +283,7 @@ class SshArrival:
         self.store, self.path, self.found, self.part_bytes = store, path, found, part_bytes
         folder, base = posixpath.split(path)
         self.part = posixpath.join(folder, part_name(base, hashlib.sha256(f"{base}\0{found.identity}".encode("utf-8", "surrogateescape")).hexdigest()))
-        self.is_small = found.size <= part_bytes
+        self.is_small = found.size <= min(part_bytes, PART)
         self.back = b""  # what was read back of a small file
         self.is_tried = False  # whether the answer to an earlier try may have been lost
         self.state: dict[str, Any] = {"part": posixpath.basename(self.part)}

@@ -137,6 +137,15 @@ def test_reading_back_finds_what_an_etag_hides(s3: Any, source: Path, monkeypatc
     assert list(result.failed) == ["sub/-rf"] and "gives back" in result.failed["sub/-rf"]
 
 
+def test_an_object_that_was_sent_in_one_piece_is_proved_in_one_piece(s3: Any, large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    s3.put_object(Bucket="bucket", Key="file", Body=large.read_bytes())
+    assert not transfer("s3://bucket/file", str(tmp_path / "good")).failed
+    assert (tmp_path / "good").read_bytes() == large.read_bytes()
+    monkeypatch.setattr(S3Store, "read", lambda self, name, start, end, found: b"?" * (end - start))
+    assert "isn't what its ETag says" in transfer("s3://bucket/file", str(tmp_path / "bad")).failed["the file"]
+    assert not (tmp_path / "bad").exists()
+
+
 @pytest.mark.parametrize("key", ["../out", "a//b", "/etc/x", "a/../../b"])
 def test_a_key_that_leads_elsewhere_is_refused_before_anything_is_written(s3: Any, tmp_path: Path, key: str) -> None:
     s3.put_object(Bucket="bucket", Key="fine", Body=b"")
