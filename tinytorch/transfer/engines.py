@@ -113,8 +113,10 @@ class S5cmd(_Batched):
                 local: Any = mover.source
                 words = ["cp", "--raw", "--metadata", f"mtime={step.found.mtime:.6f}", str(local.path(step.name)), key]
             else:
-                with suppress(TransferError):
+                try:
                     words = ["cp", "--raw", key, str(self.arrival(mover, step).part)]
+                except TransferError:  # our own way says it again
+                    continue
             if not any("\n" in word for word in words):
                 list_of_files.write((shlex.join(words) + "\n").encode("utf-8", "surrogateescape"))
         endpoint = s3.client.meta.endpoint_url
@@ -142,7 +144,7 @@ class S5cmd(_Batched):
         for step in batch:
             if step.target in there:
                 digest = digest_of(mover.source.read(step.name, 0, step.found.size, step.found), md5=True)
-                if digest.md5 == there[step.target].etag:
+                if digest.md5 == there[step.target].etag and (target.verify != "read" or target.sha256(step.target, there[step.target]) == digest.sha256):
                     right[step.name] = digest.sha256
         return right
 

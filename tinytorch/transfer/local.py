@@ -151,6 +151,8 @@ class LocalStore:
             inside = self.root if name else self.root.parent
             if not _is_below(os.path.realpath(path.parent), os.path.realpath(inside)):
                 raise TransferError(f"{path}: a link on its way leads out of {self.root}. Remove the link, or send to the place it leads to", retryable=False)
+            if name and path.is_symlink():
+                raise TransferError(f"{path} is a link, and links are not followed there. Remove it, and run the same again", retryable=False)
             if path.is_dir():
                 raise TransferError(f"{path} is a folder, and a file is to take its place. Rename one of them", retryable=False)
             return LocalArrival(path, found, part_bytes, is_new=state is None)

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,6 +117,12 @@ class _Parts:
             if self.writer:
                 self.writer.append(["part", number, digest.sha256, digest.md5])
 
+    def forget(self, state: dict[str, Any]) -> None:
+        """Let none of the parts be used again."""
+        self.digests = {}
+        if self.writer:
+            self.writer.append(["file", self.identity, state])
+
     def close(self, *, is_done: bool) -> None:
         if self.writer:
             self.writer.close()
@@ -151,20 +157,21 @@ class Mover:
             arrival = self.policy.call(lambda: self.target.begin(step.target, found, part_bytes, parts.state))
             if len(pieces) > 1:
                 parts.begin(arrival.state)
-            self.counter.add(before=sum(pieces[number][1] - pieces[number][0] for number in parts.digests))
-            todo = [number for number in range(len(pieces)) if number not in parts.digests]
-            for last in (False, True):
-                self._send(step, pieces, todo, arrival, parts)
-                todo = self._wrong(arrival, parts.digests)
-                if not todo:
-                    break
-                if last:
-                    raise TransferError(f"{step.title}: {len(todo)} of {len(pieces)} parts are not at {self.target.place} as they were sent, twice. Nothing was put in place. Look at that disk or network", retryable=False)
-            if why := self.source.unproved(step.name, step.found, parts.digests):
-                parts.state, parts.digests = None, {}
-                raise TransferError(f"{step.title}: {why}. Nothing was put in place", retryable=False)
-            mtime = self.source.detailed(step.name, step.found).mtime  # known by now: it comes with what is read
-            self.policy.call(lambda: arrival.finish(parts.digests, mtime))
+            with self._begun(step, arrival, pieces):
+                self.counter.add(before=sum(pieces[number][1] - pieces[number][0] for number in parts.digests))
+                todo = [number for number in range(len(pieces)) if number not in parts.digests]
+                for last in (False, True):
+                    self._send(step, pieces, todo, arrival, parts)
+                    todo = self._wrong(arrival, parts.digests)
+                    if not todo:
+                        break
+                    if last:
+                        raise TransferError(f"{step.title}: {len(todo)} of {len(pieces)} parts are not at {self.target.place} as they were sent, twice. Nothing was put in place. Look at that disk or network", retryable=False)
+                if why := self.source.unproved(step.name, step.found, parts.digests):
+                    parts.forget(arrival.state)
+                    raise TransferError(f"{step.title}: {why}. Nothing was put in place", retryable=False)
+                mtime = self.source.detailed(step.name, step.found).mtime  # known by now: it comes with what is read
+                self.policy.call(lambda: arrival.finish(parts.digests, mtime))
             hashes = [parts.digests[number].sha256 for number in range(len(pieces))]
         self.counter.add(files=1)
         return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
@@ -187,6 +194,17 @@ class Mover:
             is_done = True
         finally:
             parts.close(is_done=is_done and (len(pieces) > 1 or parts.whole > 0))
+
+    @contextmanager
+    def _begun(self, step: Step, arrival: Arrival, pieces: list[tuple[int, int]]) -> Iterator[None]:
+        """Leave nothing of a file in one part that didn't arrive: there is nothing to go on with."""
+        try:
+            yield
+        except BaseException:
+            if len(pieces) == 1:
+                with suppress(TransferError):
+                    self.target.discard(step.target, arrival.state)
+            raise
 
     def _send(self, step: Step, pieces: list[tuple[int, int]], todo: list[int], arrival: Arrival, parts: _Parts) -> None:
         def part(number: int) -> None:

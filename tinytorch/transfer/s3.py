@@ -172,7 +172,8 @@ class S3Store:
         return S3Arrival(self, self.key(name), found, part_bytes, state)
 
     def discard(self, name: str, state: Mapping[str, Any]) -> None:
-        self.abort(self.key(name), str(state.get("upload")))
+        if "upload" in state:
+            self.abort(self.key(name), str(state["upload"]))
 
     def abort(self, key: str, upload: str) -> None:
         """Remove the parts of an upload that isn't wanted any more: they cost money, and nobody sees them."""

@@ -126,7 +126,17 @@ def test_what_comes_otherwise_than_its_etag_says_is_not_put_in_place(s3: Any, so
     monkeypatch.setattr(S3Store, "read", lambda self, name, *rest: b"?" if name == "sub/-rf" else read(self, name, *rest))
     result = transfer("s3://bucket/x", str(tmp_path / "back"))
     assert "isn't what its ETag says" in result.failed["sub/-rf"] and not (tmp_path / "back" / "sub" / "-rf").exists()
-    assert len(contents(tmp_path / "back")) == 5  # with what has arrived of it
+    assert len(contents(tmp_path / "back")) == 4
+
+
+def test_parts_that_didnt_prove_right_are_not_gone_on_with(s3: Any, large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    transfer(str(large), "s3://bucket/file")
+    read = S3Store.read
+    with monkeypatch.context() as patched:
+        patched.setattr(S3Store, "read", lambda self, name, start, end, found: b"?" * (end - start) if start else read(self, name, start, end, found))
+        assert "isn't what its ETag says" in transfer("s3://bucket/file", str(tmp_path / "back")).failed["the file"]
+    assert not transfer("s3://bucket/file", str(tmp_path / "back")).failed
+    assert (tmp_path / "back").read_bytes() == large.read_bytes()
 
 
 def test_reading_back_finds_what_an_etag_hides(s3: Any, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
