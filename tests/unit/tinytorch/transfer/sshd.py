@@ -9,13 +9,13 @@ import os
 import shutil
 import socket
 import subprocess
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.unit.tinytorch.transfer.line import Line
 
 SSHD = shutil.which("sshd") or ("/usr/sbin/sshd" if Path("/usr/sbin/sshd").exists() else None)
 MISSING = None if SSHD and shutil.which("ssh") and shutil.which("ssh-keygen") else "OpenSSH's server and client are not installed (apt-get install openssh-server)"
@@ -28,11 +28,8 @@ class Host:
     def __init__(self, folder: Path, *, sftp: str = "internal-sftp") -> None:
         folder.mkdir()
         self.folder = folder
-        self.drops: list[int] = []  # after so many bytes each next connection is dropped
-        self.delay = 0.0  # seconds that each piece takes longer
-        self.connections = 0
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
+        self.line = Line(self._connect)
+        self.port = self.line.port
         self.children: list[subprocess.Popen[bytes]] = []
         self.new_host_key()
         _key(folder / "user")
@@ -46,7 +43,6 @@ class Host:
             f"Host *\n  User {getpass.getuser()}\n  IdentityFile {folder}/user\n  IdentitiesOnly yes\n  UserKnownHostsFile {folder}/known\n  GlobalKnownHostsFile none\n"
         )
         self.command = f"ssh -F {folder}/ssh_config"
-        threading.Thread(target=self._serve, daemon=True).start()
 
     def address(self, path: Path) -> str:
         return f"ssh://127.0.0.1:{self.port}{path.as_posix()}"
@@ -61,42 +57,14 @@ class Host:
         kind, key, *_ = (self.folder / "host.pub").read_text().split()
         (self.folder / "known").write_text(f"[127.0.0.1]:{self.port} {kind} {key}\n")
 
-    def _serve(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self.listener.accept()
-                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as sshd does
-                self.connections += 1
-                ours, theirs = socket.socketpair()
-                self.children.append(subprocess.Popen([str(SSHD), "-i", "-f", str(self.config)], stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL))
-                theirs.close()
-                left = [self.drops.pop(0)] if self.drops else None
-                for one, other in ((client, ours), (ours, client)):
-                    threading.Thread(target=self._pump, args=(one, other, left), daemon=True).start()
-
-    def _pump(self, one: socket.socket, other: socket.socket, left: list[int] | None) -> None:
-        with suppress(OSError):
-            while data := one.recv(1 << 16):
-                if self.delay:
-                    time.sleep(self.delay)
-                other.sendall(data)
-                if left:
-                    left[0] -= len(data)
-                    if left[0] <= 0:
-                        break
-        for end in (one, other):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
-
-    def go(self) -> None:
-        """Nobody listens any more."""
-        with suppress(OSError):
-            self.listener.shutdown(socket.SHUT_RDWR)  # what waits in `accept` would take one more
-        self.listener.close()
+    def _connect(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        self.children.append(subprocess.Popen([str(SSHD), "-i", "-f", str(self.config)], stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL))
+        theirs.close()
+        return ours
 
     def close(self) -> None:
-        self.go()
+        self.line.close()
         for child in self.children:
             if child.poll() is None:
                 child.kill()

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.unit.tinytorch.transfer.conftest import AT_ONCE, contents, objects
+from tests.unit.tinytorch.transfer.line import Line
 from tinytorch.errors import TinyTorchError, TransferError
 from tinytorch.transfer import sync, transfer
 from tinytorch.transfer.s3 import S3Arrival, S3Store
@@ -85,6 +87,19 @@ def test_a_killed_upload_goes_on_with_the_parts_that_are_there(s3: Any, large: P
     assert transfer(str(large), "s3://bucket/file").nbytes == PARTS + 11
     assert objects(s3) == {"file": large.read_bytes()}
     assert "Uploads" not in s3.list_multipart_uploads(Bucket="bucket")
+
+
+def test_a_line_that_drops_costs_parts(s3: Any, large: Path, endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = int(endpoint.rpartition(":")[2])
+    line = Line(lambda: socket.create_connection(("127.0.0.1", port)))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{line.port}")
+    line.drops = [PARTS // 2, 10, 2 * PARTS]
+    up = transfer(str(large), "s3://bucket/file", jobs=2, policy=AT_ONCE)
+    assert not up.failed and line.drops == [] and objects(s3) == {"file": large.read_bytes()}
+    line.drops = [PARTS // 2, 10, 100]
+    down = transfer("s3://bucket/file", str(tmp_path / "back"), jobs=2, policy=AT_ONCE)
+    assert not down.failed and line.drops == [] and (tmp_path / "back").read_bytes() == large.read_bytes()
+    line.close()
 
 
 def test_parts_of_another_version_are_not_used_and_not_left(s3: Any, large: Path, monkeypatch: pytest.MonkeyPatch) -> None:

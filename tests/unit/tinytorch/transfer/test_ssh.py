@@ -48,13 +48,20 @@ def test_checksum_compares_on_the_host(host: Host, source: Path, tmp_path: Path)
 
 
 def test_a_line_that_drops_again_and_again_costs_parts(host: Host, source: Path, tmp_path: Path, small_parts: int) -> None:
-    host.drops = [200_000, 10_000, 300_000, 50_000]
+    host.line.drops = [200_000, 10_000, 300_000, 50_000]
     result = transfer(str(source), host.address(tmp_path / "there"), policy=AT_ONCE)
-    assert not result.failed and contents(tmp_path / "there") == contents(source) and host.drops == []
+    assert not result.failed and contents(tmp_path / "there") == contents(source) and host.line.drops == []
+
+
+def test_a_line_that_falls_silent_is_given_up(host: Host, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINYTORCH_SSH", f"{host.command} -o ServerAliveInterval=1 -o ServerAliveCountMax=1")
+    host.line.stalls = [100_000]
+    result = transfer(str(source), host.address(tmp_path / "there"), jobs=1, policy=AT_ONCE)
+    assert not result.failed and contents(tmp_path / "there") == contents(source) and host.line.stalls == []
 
 
 def test_a_host_that_has_gone_is_a_failure_that_may_pass(host: Host, source: Path, tmp_path: Path) -> None:
-    host.go()
+    host.line.go()
     with pytest.raises(TransferError, match="connection was lost") as caught:
         transfer(str(source), host.address(tmp_path / "there"), policy=AT_ONCE)
     assert caught.value.retryable
