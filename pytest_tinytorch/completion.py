@@ -27,6 +27,7 @@ class Verdict:
     not_passed: tuple[str, ...]  # required ids without a pass, then others that failed; each part sorted
     outcomes: Mapping[str, str]  # id to outcome, of these and of every required test
     required: frozenset[str]
+    unwritten: frozenset[str] = frozenset()  # those of them that failed because they met an exercise that isn't written yet
 
     @property
     def ran_all(self) -> bool:
@@ -45,17 +46,20 @@ class Verdict:
         """
         lines = []
         for outcome in (FAILED, SKIPPED, XFAILED, NOT_RUN):
-            tests = [test for test in self.not_passed if self.outcomes[test] == outcome and test in self.required]
+            tests = [test for test in self.not_passed if self.outcomes[test] == outcome and test in self.required - self.unwritten]
             said = outcome if outcome == FAILED else f"{'was' if len(tests) == 1 else 'were'} {outcome}"
             lines += _told(tests, f"{len(tests)} of {len(self.required)} required tests {said}")
+        empty = [test for test in self.not_passed if test in self.unwritten & self.required]
+        lines += _told(empty, f"{len(empty)} of {len(self.required)} required tests met an exercise that is not written yet")
         others = [test for test in self.not_passed if test not in self.required]
         return lines + _told(others, f"{len(others)} other test{'s' if len(others) > 1 else ''} failed")
 
 
-def judge(outcomes: Mapping[str, str], required: Collection[str]) -> Verdict:
+def judge(outcomes: Mapping[str, str], required: Collection[str], unwritten: Collection[str] = ()) -> Verdict:
     """Decide whether a module is done: every required test passed in this run, and none beside them failed.
 
-    A required id that was skipped, deselected or never collected counts as not passed.
+    A required id that was skipped, deselected or never collected counts as not passed. `unwritten` are failed tests that
+    met an exercise which isn't written yet; the reasons tell of them by themselves.
 
     Raises:
         ValueError: if `required` is empty, since nothing would then be proved.
@@ -65,7 +69,7 @@ def judge(outcomes: Mapping[str, str], required: Collection[str]) -> Verdict:
     seen = {test: outcomes.get(test, NOT_RUN) for test in sorted(required)}
     others = {test: outcome for test, outcome in sorted(outcomes.items()) if test not in seen and outcome == FAILED}
     not_passed = (*(test for test, outcome in seen.items() if outcome != PASSED), *others)
-    return Verdict(not not_passed, not_passed, seen | others, frozenset(required))
+    return Verdict(not not_passed, not_passed, seen | others, frozenset(required), frozenset(unwritten))
 
 
 def _told(tests: Sequence[str], what: str) -> list[str]:
@@ -95,7 +99,7 @@ def complete_module(
     workspace: Workspace, copy: WorkingCopy, verdict: Verdict, staging: Path | None, *, force: bool, check_notebook: bool
 ) -> Completion:
     """Complete a module, or say why not. Nothing but a backup is written unless it is complete in the end."""
-    from pytest_tinytorch.workspace.export import write_export
+    from pytest_tinytorch.workspace.export import place, write_export
 
     module = copy.module
     result = Completion(module, verdict)
@@ -109,7 +113,7 @@ def complete_module(
         names = ", ".join(workspace.course.module(number).label for number in missing)
         result.refused = [f"it needs {names} first (--tito-force completes it all the same, and the record says so)"]
     result.refused += verdict.reasons()
-    result.refused += [cell.unsettled for cell in copy.conflicts]
+    result.refused += [cell.unsettled(place(workspace, copy, cell, 1)) for cell in copy.conflicts]
     if result.refused:
         return result
     try:
@@ -132,6 +136,19 @@ def complete_module(
     result.forced = missing
     result.unlocked = workspace.course.unlocked_by(done_before | {module.number}, {module.number} - done_before)
     return result
+
+
+def way_on(workspace: Workspace, module: Module) -> str | None:
+    """What to do after a module whose tests pass, in a sentence; None if it isn't complete, or was changed since."""
+    if module not in progress.complete(workspace):
+        return None
+    from pytest_tinytorch.status import status
+    from pytest_tinytorch.workspace.export import is_current
+
+    if not is_current(workspace, workspace.working_copy(module)):
+        return None
+    following = status(workspace).next_module
+    return f"Module {module.label} is complete. Next: tito {f'module start {following.number}' if following else 'status'}"
 
 
 def complete_milestone(workspace: Workspace, milestone: Milestone, verdict: Verdict) -> Completion:

@@ -13,6 +13,7 @@ _WHOLE = 12  # elements up to which an array is shown whole
 _ROWS = 5  # differing elements that are shown
 _WIDTH = 200  # characters of a value that isn't an array
 _COMPARED = 1_000_000  # elements up to which an order is looked for
+_NEAR = 1e-6  # of a number: nearer ones are no multiple of it
 _MULTIPLE = 1000  # up to which a number is recognised as a multiple
 _NUMBERS = (bool, int, float, complex)
 _PLAIN = (*_NUMBERS, str, bytes, type(None), slice, type)
@@ -137,6 +138,8 @@ def _multiple(got: Any, expected: Any, rtol: float) -> list[str]:
     number, wanted = got.item(), expected.item()
     if not (isinstance(number, float) and isinstance(wanted, float)) or wanted.is_integer() or not number:
         return []
+    if 0 < abs(number - wanted) <= _NEAR * abs(wanted):
+        return [f"the difference is {abs(number - wanted):.6g}"]  # which may not be seen in the digits that are shown
     for factor in (number / wanted, wanted / number):
         if 1 < abs(factor) <= _MULTIPLE and abs(factor - round(factor)) <= rtol * abs(factor):
             return [f"got is {number / wanted:.6g} x expected"]
@@ -228,7 +231,7 @@ def _pattern(got: Any, expected: Any, rtol: float, atol: float) -> list[str]:
         found.append("got is expected in reverse order")
     biggest = int(np.abs(expected).argmax())
     factor = got.flat[biggest] / expected.flat[biggest] if expected.flat[biggest] else np.nan
-    if np.count_nonzero(expected) > 1 and np.isfinite(factor) and is_same(got, factor * expected):
+    if np.count_nonzero(expected) > 1 and np.isfinite(factor) and abs(factor - 1) > _NEAR and is_same(got, factor * expected):
         found.append("got is -expected everywhere: the sign" if factor == -1 else f"got is {factor:.6g} x expected everywhere")
     offset = got.flat[biggest] - expected.flat[biggest]
     if is_same(got, expected + offset):

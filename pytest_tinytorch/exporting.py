@@ -7,7 +7,7 @@ from pathlib import Path
 from pytest_tinytorch.course.curriculum import Module
 from pytest_tinytorch.starting import check_written
 from pytest_tinytorch.state import progress
-from pytest_tinytorch.workspace.export import is_current, is_untouched, write_export
+from pytest_tinytorch.workspace.export import is_current, is_untouched, place, write_export
 from pytest_tinytorch.workspace.layout import WorkingCopy, Workspace
 from tinytorch.errors import ExportError, TinyTorchError
 
@@ -49,7 +49,8 @@ def export_again(workspace: Workspace, module: Module, *, force: bool) -> tuple[
         copy = workspace.working_copy(module)
         passed = has_passed(workspace, copy)
         if copy.conflicts and not force:
-            raise ExportError(f"Module {module.label} is not exported: {copy.conflicts[0].unsettled}.")
+            first = copy.conflicts[0]
+            raise ExportError(f"Module {module.label} is not exported: {first.unsettled(place(workspace, copy, first, 1))}.")
         if not passed and not force:
             raise ExportError(
                 f"Module {module.label} is not exported: {workspace.relative(copy.path)} is not the code that last passed its "

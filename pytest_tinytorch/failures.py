@@ -10,6 +10,7 @@ import inspect
 import linecache
 import operator
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +20,13 @@ from typing import Any
 from pytest_tinytorch.differences import difference, is_plain, shown
 from pytest_tinytorch.excerpt import Excerpt, excerpt
 from pytest_tinytorch.problems import said, text_of
+from pytest_tinytorch.returns import lacking
 from tinytorch import _overlay
 
 _NAMES = 6  # whose values are shown
 _FRAMES = 4  # of the student's that are shown
 _EXPLAINED = 12  # lines of pytest's explanation, where nothing better is known
+_LACKING = 3  # functions without a return that are named
 _LABEL = 10  # characters
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
@@ -107,12 +110,15 @@ def explain(
     own = [step for step in steps if _is_students(step[0])]
     compared = None if own else _numpys(steps[at + 1 :]) or _failing(error, comparisons)
     values = _values(cut, frame, compared)
+    met_none = "NoneType" in said(error) or (compared and _holds_none(compared.got) and not _holds_none(compared.expected))
+    met_none = met_none or any(name in frame.f_locals and frame.f_locals[name] is None for name in cut.names)
+    missing = _missing_returns([*(step[0] for step in own), frame]) if met_none else []
     if own:
-        lines += [said(error).rstrip(), f"  {_place(steps[at], root)}, in {function.__name__}", *_own_lines(own, root), *_block("with", values)]
+        lines += [said(error).rstrip(), *missing, f"  {_place(steps[at], root)}, in {function.__name__}", *_own_lines(own, root), *_block("with", values)]
     elif compared:
-        lines += [*_message(error), *compared.lines(), *_block("with", values)]
+        lines += [*missing, *_message(error), *compared.lines(), *_block("with", values)]
     else:
-        lines += [*(_raised(error) or ([] if values else _explanation(error))), *_block("with", values)]
+        lines += [*missing, *(_raised(error) or ([] if values else _explanation(error))), *_block("with", values)]
     end = f"{_place(own[-1] if own else steps[at], root)}: {type(error).__name__}"
     return Failure(asked(function), (*lines, "", end))
 
@@ -133,9 +139,8 @@ def _steps(tb: TracebackType | None) -> Iterator[Step]:
 
 def _is_students(frame: FrameType) -> bool:
     """Whether a frame is one of the student's modules: below `tinytorch`, and not of the installed package."""
-    installed = str(Path(_overlay.__file__).parent)
     name = str(frame.f_globals.get("__name__", ""))
-    return name.startswith("tinytorch.") and not frame.f_code.co_filename.startswith(installed)
+    return name.startswith("tinytorch.") and not frame.f_code.co_filename.startswith(str(Path(_overlay.__file__).parent))
 
 
 def _own_lines(steps: Sequence[Step], root: Path) -> list[str]:
@@ -148,6 +153,26 @@ def _own_lines(steps: Sequence[Step], root: Path) -> list[str]:
         if source := linecache.getline(frame.f_code.co_filename, line, frame.f_globals).strip():
             lines.append(f"    {source}")
     return lines
+
+
+def _missing_returns(frames: Sequence[FrameType]) -> list[str]:
+    """A sentence on the student's functions that lack a return, of the modules that some frames belong to or use."""
+    used = {str(getattr(value, "__module__", "")) for frame in frames for value in frame.f_globals.values()}
+    modules = [sys.modules[name] for name in sorted(used) if name.startswith("tinytorch.") and name in sys.modules]
+    installed = str(Path(_overlay.__file__).parent)
+    mine = [module for module in modules if not str(module.__file__).startswith(installed)]
+    found = [name for module in mine for name in lacking(vars(module))][:_LACKING]
+    return [f"{' and '.join(found)} can end without a return, which gives None: is it missing?"] if found else []
+
+
+def _holds_none(value: object) -> bool:
+    return value is None or (isinstance(value, (list, tuple)) and None in value) or (isinstance(value, str) and "None" in value)
+
+
+def place_of(error: BaseException, root: Path) -> str:
+    """The student's line where an error happened; empty if it happened nowhere there."""
+    own = [step for step in _steps(error.__traceback__) if _is_students(step[0])]
+    return _place(own[-1], root) if own else ""
 
 
 def _place(step: Step, root: Path) -> str:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_tinytorch.limits import TOO_MUCH
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -128,8 +130,13 @@ def pytest_runtest_makereport(
         from pytest_tinytorch.failures import asked  # most sessions have no failures
 
         report.asks = asked(item.function)  # type: ignore[attr-defined]  # travels with the report
+    if isinstance(call.excinfo.value, TOO_MUCH):
+        report.took_too_much = True  # type: ignore[attr-defined]  # travels with the report
     if empty:
+        from pytest_tinytorch.failures import place_of
+
         report.longrepr = empty  # pytest itself tells of a fixture's
+        report.stub = place_of(call.excinfo.value, item.config.rootpath)  # type: ignore[attr-defined]  # travels with the report
         name, _, _ = empty.removeprefix(EXERCISE).partition(":")
         report.meets_empty_exercise = name  # type: ignore[attr-defined]  # travels with the report
     return report

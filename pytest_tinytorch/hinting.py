@@ -1,21 +1,24 @@
 """The next hint for a failing test: from what it asks for, over what the module's text says, to what the failure tells.
 
-How many were shown is kept for each test (`hints` in progress.json) until the module is reset.
+How many were shown is kept for each test, and for each failure of it (`hints` in progress.json) until the module is reset.
 """
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 from pytest_tinytorch.course import hints
 from pytest_tinytorch.course.curriculum import Module
-from pytest_tinytorch.course.order import place
 from pytest_tinytorch.state import progress
 from pytest_tinytorch.workspace import changes
 from pytest_tinytorch.workspace.layout import Workspace
 from pytest_tinytorch.workspace.notebooks import Cell
 from tinytorch.errors import TinyTorchError
+from tinytorch.files import sha256
+
+_DIGITS = 12  # of a hash, which tell the failures of one test apart
 
 TASK, MODULE, FAILURE = "task", "module", "failure"
 
@@ -33,12 +36,19 @@ class Failed:
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> Failed:
-        return cls(**{**data, "hints": tuple(data["hints"])})
+        known = {field.name: data[field.name] for field in fields(cls)}
+        return cls(**known | {"hints": tuple(data["hints"])})
 
     @property
     def to_work_on(self) -> str | None:
         """An exercise."""
         return self.empty or self.exercise
+
+    @property
+    def question(self) -> str:
+        """The test and how it failed: another failure, or another hint, is another question. Addresses are the same."""
+        told = re.sub(r"0x[0-9a-fA-F]+", "0x", "\n".join([self.told, *self.hints]))
+        return f"{self.test} {sha256(told.encode('utf-8', 'replace'))[:_DIGITS]}"
 
 
 @dataclass(frozen=True)
@@ -59,27 +69,25 @@ class Given:
     shown: int  # how many have been shown by now
 
 
-def first_failed(failures: Sequence[Failed], required: Collection[str], exercises: Sequence[str]) -> Failed | None:
-    """The failed test to begin with: a required one, of the first exercise in the module's order."""
-    return min(failures, key=lambda f: (f.test not in required, place(f.test, f.exercise, exercises)), default=None)
+def give(workspace: Workspace, module: Module, failed: Failed, *, again: bool = False) -> Given:
+    """The next hint for a failed test, remembered as shown; with `again` those shown so far.
 
-
-def give(workspace: Workspace, module: Module, failures: Sequence[Failed], *, again: bool = False) -> Given | None:
-    """The next hint for the first failed test, remembered as shown; with `again` those shown so far. None if none failed.
+    What is told of a failure is told anew for each other failure of the test; what the test and its exercise ask stays
+    the same.
 
     Raises: StateError if it can't be remembered; then it isn't given.
     """
-    cells = _cells(workspace, module)
-    failed = first_failed(failures, workspace.course.required(module), [cell.exercise for cell in cells if cell.exercise])
-    if failed is None:
-        return None
-    grades = list(enumerate(_grades(workspace, module, failed, cells), start=1))
+    grades = list(enumerate(_grades(workspace, module, failed, _cells(workspace, module)), start=1))
     if failed.test not in workspace.course.required(module):  # an error at import is another one each time
         return Given(failed, grades, len(grades), len(grades))
-    shown = progress.hints_shown(workspace.store, module, failed.test)
+    general = [grade for grade in grades if grade[1].kind != FAILURE]
+    shown = min(progress.hints_shown(workspace.store, module, failed.test), len(general))
+    has_told = shown == len(general) and progress.hints_shown(workspace.store, module, failed.question) > 0
+    shown += has_told and len(grades) > len(general)
     if again or shown >= len(grades):
         return Given(failed, grades[:shown] if again else [], len(grades), shown)
-    progress.record_hints(workspace.store, module, failed.test, shown + 1)
+    kind = grades[shown][1].kind
+    progress.record_hints(workspace.store, module, *((failed.question, 1) if kind == FAILURE else (failed.test, shown + 1)))
     return Given(failed, grades[shown : shown + 1], len(grades), shown + 1)
 
 

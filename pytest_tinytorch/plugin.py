@@ -5,6 +5,8 @@ workspace; outside of one, this file is all that there is of the plugin.
 """
 from __future__ import annotations
 
+import sys
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from pytest_tinytorch.workspace.layout import Workspace
 
 
+refused_key = pytest.StashKey[bool]()
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("tinytorch", "TinyTorch course")
     group.addoption("--tito-complete", action="store_true", help="complete what -m names: if every required test passed, back up, export, record")
@@ -32,12 +37,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--tito-format", choices=("rich", "plain", "json"), default=None, help="how --tito-status prints (default: rich on a terminal, else plain)")
     group.addoption("--tito-github", action="store_true", help="print failures and completions as GitHub annotations")
     group.addoption("--tito-in-order", action="store_true", help="run tests in the order of the module's exercises: with -x, up to the first that isn't right")
+    group.addoption("--tito-quick", action="store_true", help="somebody waits: a test may take tito_patience seconds and a part of the memory, and the first that takes more ends the run")
     group.addoption("--tito-seed", type=int, default=0, metavar="N", help="seed of the `rng` fixture (default: 0)")
     group.addoption("--tito-manifest", metavar="FILE", default=None, help="for authors: write the ids of the course's collected tests to FILE")
     parser.addini("tito_workspace", "the workspace, if it is not the folder of the tests or one above", default="")
     parser.addini("tito_format", "default of --tito-format", default="")
     parser.addini("tito_notebook_check", "run the notebook from top to bottom before a module is complete", type="bool", default=True)
     parser.addini("tito_timeout", "seconds that one test or the import of one module may take; 0: no limit", default="60")
+    parser.addini("tito_patience", "the same with --tito-quick, unless tito_timeout is less", default="10")
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -52,6 +59,26 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     from pytest_tinytorch import reporting
 
     return reporting.print_status(config, _workspace(config, wanted="--tito-status"))
+
+
+def refusal(config: pytest.Config, reason: str) -> pytest.UsageError:
+    """Raise it to end a session that does nothing: the reason is said once, and the exit status is 1.
+
+    (`pytest.exit` says it twice before the first test.)
+    """
+    config.stash[refused_key] = True
+    return pytest.UsageError(reason)
+
+
+@pytest.hookimpl(wrapper=True, specname="pytest_cmdline_main")
+def pytest_say_why_refused(config: pytest.Config) -> Generator[None, int | None, int | None]:
+    try:
+        return (yield)
+    except pytest.UsageError as error:
+        if refused_key not in config.stash:
+            raise
+        print(f"ERROR: {error}", file=sys.stderr)
+        return 1
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -38,7 +38,10 @@ def problem_of(error: BaseException) -> Problem:
 def said(error: BaseException) -> str:
     """An error's type and text."""
     name = "the module ends Python by itself: SystemExit" if isinstance(error, SystemExit) else type(error).__name__
-    return ": ".join(filter(None, [name, text_of(error)]))
+    text = text_of(error)
+    if isinstance(error, MemoryError) and not text:
+        text = "there is no more for this run: does something grow without end?"
+    return ": ".join(filter(None, [name, text]))
 
 
 def text_of(error: BaseException) -> str:

@@ -27,13 +27,18 @@ from pytest_tinytorch.completion import (
     judge,
 )
 from pytest_tinytorch.course.curriculum import Milestone, Module, as_ranges
+from pytest_tinytorch.course.order import urgency
 from pytest_tinytorch.fixtures import EXERCISE, hints_of
+from pytest_tinytorch.plugin import refusal
 from pytest_tinytorch.state import progress
 from pytest_tinytorch.workspace.export import place
 from tinytorch.errors import TinyTorchError
 
 if TYPE_CHECKING:
     from pytest_tinytorch.session import CourseSession
+
+
+_PRINTED = 20  # last lines of what a failed test printed that are told
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,8 @@ class Count:
     exercise: str
     passed: int
     tests: int
-    missing: str  # "not written yet", "waits for" another, or nothing
+    failed: int  # those that met an empty exercise don't count
+    missing: str  # "not written yet", "waits for" another, or nothing; with numbers if others failed
     place: str  # where it begins in the working copy, if it does
 
 
@@ -61,7 +67,6 @@ class Recorder:
         self._collected: dict[str, int] = {}  # node ids in their order; none on xdist's controller
         self._files: dict[str, str | None] = {}  # a node id's file -> the same relative to the workspace
         self.verdicts: dict[str, Verdict] = {}  # by marker
-        self.failed_before: dict[str, list[str]] = {}  # by marker: what failed when the module was tested last
         self.completions: list[Completion] = []
         self.unrecorded: list[str] = []  # why a result could not be written
         self.completing = bool(config.option.tito_complete)
@@ -84,14 +89,14 @@ class Recorder:
             if (missing := progress.missing_needs(milestone, done))
         ]
         if locked:
-            pytest.exit("\n".join(locked), returncode=1)
+            raise refusal(self.config, "\n".join(locked))
         if not self.completing:
             return
         try:
             for milestone in selected.milestones:
                 progress.record_attempt(self.workspace.store, milestone)
         except TinyTorchError as error:
-            pytest.exit(str(error), returncode=1)
+            raise refusal(self.config, str(error)) from error
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         self._collected = {item.nodeid: number for number, item in enumerate(session.items)}
@@ -124,21 +129,31 @@ class Recorder:
         copy = self.session.plan.copies.get(part.number) if found and isinstance(part, Module) else None
         cells = {cell.exercise: cell for cell in copy.cells if cell.exercise} if copy else {}
         order, outcomes = list(cells), self.outcomes(part)
-        return [
-            Count(
-                exercise, sum(outcomes[test] == PASSED for test in tests), len(tests), self._missing(part, exercise, tests),
-                place(self.workspace, copy, cells[exercise], 1) if copy and exercise in cells else "",
-            )
-            for exercise, tests in sorted(found.items(), key=lambda pair: order.index(pair[0]) if pair[0] in order else len(order))
-        ]
+        counts = []
+        for exercise, tests in sorted(found.items(), key=lambda pair: order.index(pair[0]) if pair[0] in order else len(order)):
+            failed = sum(outcomes[test] == FAILED and test not in self.empty for test in tests)
+            begins = place(self.workspace, copy, cells[exercise], 1) if copy and exercise in cells else ""
+            passed = sum(outcomes[test] == PASSED for test in tests)
+            counts.append(Count(exercise, passed, len(tests), failed, self._missing(part, exercise, tests, failed), begins))
+        return counts
 
-    def _missing(self, part: Module | Milestone, exercise: str, tests: list[str]) -> str:
+    def _missing(self, part: Module | Milestone, exercise: str, tests: list[str], failed: int) -> str:
         """Why tests of an exercise met a stub: the exercise isn't written, or it is, and they need another one too."""
-        met = dict.fromkeys(self.empty[test] for test in tests if test in self.empty)
+        waiting = [test for test in tests if test in self.empty]
+        if not waiting:
+            return ""
+        met = dict.fromkeys(self.empty[test] for test in waiting)
         copy = self.session.plan.copies.get(part.number) if isinstance(part, Module) else None
-        if exercise in met or (met and copy and f"{EXERCISE}{exercise}: ".encode() in copy.data):
-            return "not written yet"
-        return f"waits for {', '.join(met)}" if met else ""
+        is_empty = exercise in met or (copy and f"{EXERCISE}{exercise}: ".encode() in copy.data)
+        why = "not written yet" if is_empty else f"waits for {', '.join(met)}"
+        return f"{failed} failed, {len(waiting)} {why}" if failed else why
+
+    def to_settle(self, part: Module | Milestone) -> list[str]:
+        """The conflicts that an update left in a working copy, a sentence for each."""
+        copy = self.session.plan.copies.get(part.number) if isinstance(part, Module) else None
+        if copy is None or part.number in self.session.plan.problems:
+            return []
+        return [f"{place(self.workspace, copy, cell, 1)} shows a change of the course's to {cell.conflict}" for cell in copy.conflicts]
 
     def test_id(self, nodeid: str) -> str | None:
         """A test's id relative to the workspace, whatever pytest's root is."""
@@ -164,7 +179,7 @@ class Recorder:
             for part in dict.fromkeys((*selected.parts, *selected.named)):
                 required = self.workspace.course.required(part)
                 if required and (self.phases or self.completing):
-                    self._record(part, judge(self.outcomes(part), required))
+                    self._record(part, judge(self.outcomes(part), required, self.empty))
         except KeyboardInterrupt:  # during the notebook check, most likely: what is recorded by now is whole
             self.interrupted = True
             session.exitstatus = pytest.ExitCode.INTERRUPTED
@@ -191,8 +206,6 @@ class Recorder:
         copy = self.session.plan.copies.get(part.number)
         if copy and verdict.ran_all:
             try:
-                last = self.workspace.store.read(progress.PROGRESS).get("results", {}).get(part.key, {})
-                self.failed_before[part.marker] = last.get("failed", [])
                 progress.record_result(self.workspace.store, part, verdict.failed, copy.code_hash)
             except TinyTorchError as error:
                 self.unrecorded.append(str(error))
@@ -222,13 +235,11 @@ class Recorder:
     def _write_receipt(self) -> None:
         """Tell whoever started this session what came of it: a module that ends the process leaves no receipt."""
         if path := os.environ.get(RECEIPT_VARIABLE):
-            # several processes report as they come; those of xdist stay so
-            failures = sorted(self.failures.items(), key=lambda pair: self._collected.get(pair[1].nodeid, 0))
             told = {
                 "recorded": [completion.part.marker for completion in self.completions if completion.done],
                 "not_passed": {marker: verdict.reasons() for marker, verdict in self.verdicts.items()},
                 "verdicts": {part.marker: self._judged(part) for part in self.workspace.course.parts if part.marker in self.verdicts},
-                "failures": [self._told(test, report) for test, report in failures],
+                "failures": [self._told(test, self.failures[test]) for test in self._most_urgent_first()],
             }
             Path(path).write_text(json.dumps(told), "utf-8")
 
@@ -241,18 +252,32 @@ class Recorder:
             "not_run": outcomes.count(NOT_RUN),
             "required": len(verdict.required),
             "tests": len(outcomes),  # these, and others that failed
+            "to_settle": self.to_settle(part),
             "exercises": [asdict(count) for count in self.counts(part)],
-            "failed_before": self.failed_before.get(part.marker, []),
         }
+
+    def _most_urgent_first(self) -> list[str]:
+        """The failed tests, the one to look at first in front."""
+        parts = self.workspace.course.parts
+        required = {test for part in parts if part.marker in self.verdicts for test in self.verdicts[part.marker].required}
+        exercises = [cell.exercise for copy in self.session.plan.copies.values() for cell in copy.cells if cell.exercise]
+        # several processes report as they come; those of xdist stay so
+        ran = sorted(self.failures, key=lambda test: self._collected.get(self.failures[test].nodeid, 0))
+        return sorted(ran, key=lambda test: urgency(
+            test, self._exercise_of.get(test), self.empty.get(test), exercises,
+            took_too_much=hasattr(self.failures[test], "took_too_much"), is_required=test in required, has_hint=bool(hints_of(self.failures[test])),
+        ))  # fmt: skip
 
     def _told(self, test: str, report: pytest.TestReport) -> dict[str, object]:
         return {
             "test": test,
             "exercise": self._exercise_of.get(test),
             "empty": self.empty.get(test),
+            "place": getattr(report, "stub", ""),
             "asks": getattr(report, "asks", ""),
             "told": report.longreprtext,
             "hints": hints_of(report),
+            "printed": report.capstdout.rstrip().splitlines()[-_PRINTED:],
         }
 
 

@@ -153,14 +153,13 @@ class Reporting:
 
     def _failures(self, terminal: pytest.TerminalReporter, part: Module | Milestone, verdict: Verdict) -> None:
         passed = sum(outcome == PASSED for outcome in verdict.outcomes.values())
-        copy = self.session.plan.copies.get(part.number) if isinstance(part, Module) else None
         terminal.line(f"{passed} of {len(verdict.outcomes)} tests passed")
         for count in self.recorder.counts(part):
             said = count.missing and f"  {count.missing}"
             done = count.passed == count.tests
-            terminal.line(f"  {count.exercise:<20} {count.passed:>3} of {count.tests:>3}{said}", green=done, yellow=bool(said))
-        for cell in copy.conflicts if copy and part.number not in self.session.plan.problems else ():
-            terminal.line(f"  to settle: cell {cell.number} shows a change of the course's to {cell.conflict}", yellow=True)
+            terminal.line(f"  {count.exercise:<20} {count.passed:>3} of {count.tests:>3}{said}", green=done, yellow=bool(said) and not count.failed)
+        for conflict in self.recorder.to_settle(part):
+            terminal.line(f"  to settle: {conflict}", yellow=True)
         failures = {
             test: report for test, report in self.recorder.failures.items()
             if test.startswith(part.test_folder + "/") and test not in self.recorder.empty
@@ -199,7 +198,9 @@ class Reporting:
             terminal.line(f"  recorded as completed without modules {as_ranges(completion.forced)}", yellow=True)
         for unlocked in completion.unlocked:
             command = f", tito {'module start' if isinstance(unlocked, Module) else 'milestone run'} {unlocked.number}"
-            how = command if self.workspace.course.is_written(unlocked) else " (planned: not in this version of the course)"
+            how = command if self.workspace.has(unlocked) else ", tito update brings it in"
+            if not self.workspace.course.is_written(unlocked):
+                how = " (planned: not in this version of the course)"
             terminal.line(f"  unlocked: {'' if isinstance(unlocked, Module) else 'Milestone '}{unlocked.label}{how}")
 
     def _annotations(self, terminal: pytest.TerminalReporter) -> None:

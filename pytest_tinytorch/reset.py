@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from pytest_tinytorch.course.curriculum import Module
-from pytest_tinytorch.starting import check_written
+from pytest_tinytorch.starting import check_here
 from pytest_tinytorch.state import backups, progress, transaction
 from pytest_tinytorch.state.store import State, encoded, utc_now
 from pytest_tinytorch.update import bases
@@ -56,7 +56,7 @@ def reset_module(workspace: Workspace, module: Module) -> Reset:
 
     Other files of the folder stay, and so does the export.
     """
-    check_written(workspace, module)
+    check_here(workspace, module)
     with workspace.store.locked():
         state, versions = workspace.store.read(progress.PROGRESS), workspace.store.read("version.json")
         was_complete = int(module.number) in state["completed_modules"]

@@ -25,21 +25,23 @@ class Selected:
 
 
 def select(
-    course: Course, root: Path, *, expression: str, arguments: Sequence[Path], is_begun: Callable[[Module], bool]
+    course: Course, root: Path, *, expression: str, arguments: Sequence[Path], is_begun: Callable[[Module], bool],
+    has_tests: Callable[[Module | Milestone], bool],
 ) -> Selected:
     """Decide what is tested.
 
-    A module is tested if the `-m` expression can select it, and if it is named there, or an argument points into its
-    tests, or it is begun. `is_begun` reads files, so it is asked last. A milestone is tested only when it is named or
-    pointed at.
+    A module that `has_tests` here is tested if the `-m` expression can select it, and if it is named there, or an argument
+    points into its tests, or it is begun. `is_begun` reads files, so it is asked last. A milestone is tested only when it
+    is named or pointed at.
 
-    Raises: ConfigError if the expression names a module or milestone that the course lacks or hasn't written yet.
+    Raises: ConfigError if the expression names a module or milestone that the course lacks or hasn't written yet, or
+        one whose tests are not here.
     """
     named = named_marks(expression)
-    _check_names(course, named)
+    _check_names(course, named, has_tests)
     modules, milestones, left_out = [], [], []
     for part in course.parts:
-        if not course.is_written(part) or not may_select(expression, part.marker):
+        if not course.is_written(part) or not has_tests(part) or not may_select(expression, part.marker):
             continue
         folder = root / part.test_folder
         pointed = any(argument.is_relative_to(folder) for argument in arguments)
@@ -60,13 +62,15 @@ def select(
     )
 
 
-def _check_names(course: Course, named: Collection[str]) -> None:
+def _check_names(course: Course, named: Collection[str], has_tests: Callable[[Module | Milestone], bool]) -> None:
     known = {part.marker: part for part in course.parts}
     for mark in sorted(named):
         if mark not in known:
             raise ConfigError(f"-m names {mark}, which the course doesn't have{_like(course, mark)}")
         if not course.is_written(known[mark]):
             raise ConfigError(f"{mark} ({known[mark].title}) is planned, but this version of the course doesn't have it yet")
+        if not has_tests(known[mark]):
+            raise ConfigError(f"{mark} ({known[mark].title}) has no tests in this workspace; the installed course has them. Bring them in with: tito update")
 
 
 def _like(course: Course, mark: str) -> str:

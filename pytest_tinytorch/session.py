@@ -10,6 +10,7 @@ import importlib
 import os
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ import pytest
 
 from pytest_tinytorch.course.curriculum import EXTRA_FOLDER, Milestone, Module
 from pytest_tinytorch.course.order import place
-from pytest_tinytorch.limits import time_limit
+from pytest_tinytorch.limits import TOO_MUCH, lift_memory_limit, limit_memory, time_limit
+from pytest_tinytorch.plugin import refusal
 from pytest_tinytorch.problems import Problem, problem_of
 from pytest_tinytorch.selected import Selected, select
 from pytest_tinytorch.state.recovery import recover
@@ -48,7 +50,8 @@ class CourseSession:
         self.config = config
         self.workspace = workspace
         self.is_worker = hasattr(config, "workerinput")
-        self.timeout = _seconds(config.getini("tito_timeout"))
+        self.is_quick = bool(config.option.tito_quick)
+        self.limit = self._limit()
         self.notices: list[str] = []
         self.plan = Plan(Selected((), (), (), ()))
         self._versions: State = {}
@@ -58,16 +61,25 @@ class CourseSession:
         self._imported: dict[str, Problem | None] = {}
         self._shown: set[str] = set()  # modules whose problem has its failing test
 
+    def _limit(self) -> tuple[float, str]:
+        """The seconds that the student's code may take at a time, and the setting that says so."""
+        settings = ["tito_timeout", *(["tito_patience"] if self.is_quick else [])]
+        limits = [(_seconds(self.config.getini(name), name), name) for name in settings]
+        given = [limit for limit in limits if limit[0] > 0 and not self.config.option.usepdb]
+        return min(given, default=(0.0, "tito_timeout"))
+
     # --- before collection ---------------------------------------------------------------------------------------
 
     @pytest.hookimpl(tryfirst=True)  # before xdist starts its workers
     def pytest_sessionstart(self) -> None:
+        if self.is_quick:
+            limit_memory()
         try:
             self.plan = self._told() if self.is_worker else self._decided()
         except ConfigError as error:
             raise pytest.UsageError(str(error)) from error
         except TinyTorchError as error:
-            pytest.exit(str(error), returncode=1)
+            raise refusal(self.config, str(error)) from error
 
     def _decided(self) -> Plan:
         self.notices += recover(self.workspace)
@@ -127,6 +139,7 @@ class CourseSession:
             expression=self.config.option.markexpr or "",
             arguments=[(invoked / argument.split("::")[0]).resolve() for argument in self.config.args],
             is_begun=lambda module: int(module.number) in completed or is_begun(self.workspace, module),
+            has_tests=lambda part: (self.workspace.root / part.test_folder).is_dir(),
         )
 
     def _collect_from_root(self) -> None:
@@ -224,7 +237,7 @@ class CourseSession:
         if module.number not in self._imported:
             problem = None
             try:
-                with time_limit(0 if self.config.option.usepdb else self.timeout):
+                with time_limit(*self.limit):
                     importlib.import_module(module.exports)
             except KeyboardInterrupt:
                 raise
@@ -263,10 +276,26 @@ class CourseSession:
     # --- running -------------------------------------------------------------------------------------------------
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
-        limited = isinstance(self.part_at(item.path), Module) and not self.config.option.usepdb
-        with time_limit(self.timeout if limited else 0):
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
+        with self._limited(item):
             return (yield)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
+        with self._limited(item):
+            return (yield)
+
+    @contextmanager
+    def _limited(self, item: pytest.Item) -> Iterator[None]:
+        """Limit what the student's code may take in a test of a module; if somebody waits, the run ends with it."""
+        try:
+            with time_limit(*(self.limit if isinstance(self.part_at(item.path), Module) else (0.0, ""))):
+                yield
+        except TOO_MUCH:
+            lift_memory_limit()
+            if self.is_quick:
+                item.session.shouldfail = "stopping: a test took more time or memory than it may"
+            raise
 
 
 class BrokenTests(pytest.Module):
@@ -301,8 +330,8 @@ class BrokenModule(Exception):
     """Raised by the test that stands for a module that can't be imported."""
 
 
-def _seconds(text: str) -> float:
+def _seconds(text: str, setting: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise pytest.UsageError(f"tito_timeout = {text!r} in pytest's configuration: a number of seconds was expected") from None
+        raise pytest.UsageError(f"{setting} = {text!r} in pytest's configuration: a number of seconds was expected") from None

@@ -6,11 +6,14 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import sys
 import threading
+import time
 import traceback
 import warnings
 from collections.abc import Generator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +23,7 @@ AT = "at"  # the file in which a process notes the test that it is at
 T = TypeVar("T")
 _MOST = 4  # processes
 _FEWEST = 24  # tests for which another process is worth its fork
+_GRACE = 1.0  # seconds for a helper to end its test, once the session is to stop
 _TOGETHER = 8  # neighbours stay together, with the fixtures that they share
 
 
@@ -38,32 +42,48 @@ def shares(items: Sequence[T], count: int) -> list[list[T]]:
 class Shares:
     """Runs a session's tests in shares.
 
-    Each process notes in `folder` which test it is at, for the case that it doesn't live to tell. A helper that does not
-    live takes the session with it, as the test that ended it would have without helpers.
+    Each process notes in `folder` which test it is at, for whoever waits and for the case that it doesn't live to tell. A
+    helper that does not live takes the session with it, as the test that ended it would have without helpers. A process
+    that stops before the end of its share (`session.shouldfail`) stops the others too.
     """
+
+    session: pytest.Session
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.parent = os.getppid()
         self.at = self._note(AT)
         self.reports: list[pytest.TestReport] | None = None  # a helper's
+        self.stop = folder / "stop"  # is there once a process has stopped before its end
 
     def _note(self, name: str) -> int:
         return os.open(self.folder / name, os.O_WRONLY | os.O_CREAT, 0o600)
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        os.pwrite(self.at, nodeid.encode("utf-8") + b"\0", 0)
+        os.lseek(self.at, 0, os.SEEK_SET)  # Windows has no pwrite
+        os.write(self.at, nodeid.encode("utf-8") + b"\0")
         if os.getppid() != self.parent:
             os._exit(1)  # nobody waits for the verdict any more
+
+    def _note_none(self) -> None:
+        """Note that no test is running."""
+        os.ftruncate(self.at, 0)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if self.reports is not None:
             self.reports.append(report)
 
+    def pytest_runtest_logfinish(self) -> None:
+        if self.session.shouldfail:
+            self.stop.touch()
+        elif self.stop.exists():
+            self.session.shouldfail = "stopping: a test in another process ended the run"
+
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         items = list(session.items)
         own, *others = shares(items, _count(session))
+        self.session = session
         helpers: dict[int, int] = {}  # number to process
         for number, share in enumerate(others, start=1):
             pid = fork()
@@ -72,7 +92,9 @@ class Shares:
                 try:
                     self._become_a_helper(session, number)
                     session.items[:] = share
-                    yield
+                    with suppress(session.Failed):
+                        yield
+                    self._note_none()
                     (self.folder / f"reports.{number}").write_bytes(pickle.dumps(self.reports))
                     status = 0
                 except BaseException:  # it must not reach what the session does after its tests
@@ -81,13 +103,34 @@ class Shares:
                     os._exit(status)
             helpers[number] = pid
         session.items[:] = own
+        stopped, result = None, None
         try:
             result = yield
+        except session.Failed as failed:
+            stopped = failed
         finally:
             session.items[:] = items
+        self._note_none()
         for number, pid in helpers.items():
-            self._take(session.config, number, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+            ended = self._end_of(pid, at_once=stopped is not None)
+            if ended is not None:
+                self._take(session.config, number, ended)
+        if stopped:
+            raise stopped
         return result
+
+    def _end_of(self, pid: int, *, at_once: bool) -> int | None:
+        """The exit status of a helper; None if it was to end at once, and had to be made to."""
+        until = time.monotonic() + _GRACE
+        while at_once and time.monotonic() < until:
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(_GRACE / 100)
+        if at_once:
+            os.kill(pid, signal.SIGKILL)
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        return None if at_once else status
 
     def _become_a_helper(self, session: pytest.Session, number: int) -> None:
         self.parent = os.getppid()
@@ -119,7 +162,7 @@ def _count(session: pytest.Session) -> int:
     """How many processes to use: one, where several would not do the same."""
     option = session.config.option
     alone = (
-        sys.platform == "darwin"  # its Accelerate, which NumPy uses, can't be forked
+        sys.platform != "linux"  # Windows can't fork, and macOS's Accelerate, which NumPy uses, can't be forked
         or threading.active_count() > 1  # the student's: a fork would not have it
         or session.testsfailed or option.collectonly or option.maxfail or option.usepdb
         or getattr(option, "numprocesses", None)

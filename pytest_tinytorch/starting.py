@@ -8,7 +8,7 @@ from pytest_tinytorch.course.curriculum import Milestone, Module, as_ranges
 from pytest_tinytorch.state import backups, progress
 from pytest_tinytorch.workspace.layout import WorkingCopy, Workspace
 from pytest_tinytorch.workspace.stubbed import is_begun
-from tinytorch.errors import ConfigError, PrerequisiteError
+from tinytorch.errors import ConfigError, PrerequisiteError, WorkspaceError
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ def start(workspace: Workspace, module: Module) -> Started:
 
     Raises: ConfigError, PrerequisiteError or WorkspaceError, and then nothing was written.
     """
-    check_written(workspace, module)
+    check_here(workspace, module)
     check_needs(workspace, module)
     copy = workspace.working_copy(module)
     saved = backups.backups_of(workspace, module)
@@ -40,6 +40,13 @@ def check_written(workspace: Workspace, part: Module | Milestone) -> None:
             f"{type(part).__name__} {part.label} is planned: version {workspace.course.version} of the course has its "
             "title and not its content yet. A later version may have it."
         )
+
+
+def check_here(workspace: Workspace, part: Module | Milestone) -> None:
+    """Raises: ConfigError if the course has only the title of a module or milestone, WorkspaceError if it is newer than the workspace."""
+    check_written(workspace, part)
+    if not workspace.has(part):
+        raise WorkspaceError(workspace.to_bring_in(part))
 
 
 def check_needs(workspace: Workspace, part: Module | Milestone) -> None:

@@ -4,8 +4,10 @@ JSON holds absolute times only, so that two reports on the same state are equal.
 """
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from pytest_tinytorch.course.curriculum import Course, Milestone, Module, as_ranges
@@ -16,10 +18,10 @@ from pytest_tinytorch.workspace.layout import Workspace
 if TYPE_CHECKING:
     from rich.console import Console
 
-DONE, OPEN, LOCKED, PLANNED, ELSEWHERE = "done", "open", "locked", "planned", "recorded elsewhere"
-PLANNED_MEANS = "not in this version of the course"
-_MARKS = {DONE: "[x]", OPEN: "[ ]", LOCKED: "[-]", PLANNED: "[-]", ELSEWHERE: "[?]"}
-_STYLES = {DONE: "green", OPEN: "bold", LOCKED: "dim", PLANNED: "dim", ELSEWHERE: "yellow"}
+DONE, OPEN, LOCKED, ABSENT, PLANNED, ELSEWHERE = "done", "open", "locked", "absent", "planned", "recorded elsewhere"
+_MARKS = {DONE: "[x]", OPEN: "[ ]", LOCKED: "[-]", ABSENT: "[-]", PLANNED: "[-]", ELSEWHERE: "[?]"}
+_MEANS = {PLANNED: "not in this version of the course", ABSENT: "not in this workspace yet: tito update"}
+_STYLES = {DONE: "green", OPEN: "bold", LOCKED: "dim", ABSENT: "yellow", PLANNED: "dim", ELSEWHERE: "yellow"}
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Row:
     """One module or milestone in the lists."""
 
     part: Module | Milestone
-    state: str  # done, open, locked, planned or recorded elsewhere
+    state: str  # done, open, locked, absent, planned or recorded elsewhere
     missing: tuple[str, ...]  # module numbers that it still needs
     date: str | None
     note: str = ""  # "completed with edited tests"
@@ -36,6 +38,11 @@ class Row:
     due: datetime | None = None
     late: bool = False  # completed after it was due, or due and not completed
     points: int | None = None  # what the module is worth, where the instructor's course says so
+
+    @property
+    def means(self) -> str:
+        """Why there is nothing to work on, of a module or milestone that isn't here."""
+        return _MEANS.get(self.state, "")
 
     @property
     def due_text(self) -> str:
@@ -48,15 +55,15 @@ class Row:
     def line(self) -> str:
         """The row in a list, with what there is to say about it."""
         said = [self.note] if self.note else []
-        if isinstance(self.part, Milestone) and self.state != DONE:
+        if isinstance(self.part, Milestone) and self.state in (OPEN, LOCKED):
             if self.missing:
                 said.append(f"Ready after module{'s' if len(self.missing) > 1 else ''} {as_ranges(self.missing)}")
-            elif self.state == OPEN:
+            else:
                 said.append("Ready")
         elif self.state == LOCKED:
             said.append(f"needs {as_ranges(self.missing)}")
-        if self.state == PLANNED:
-            said.append(PLANNED_MEANS)
+        if self.means:
+            said.append(self.means)
         if self.state == ELSEWHERE:
             said.append(f"{ELSEWHERE}: no export here")
         if self.state == OPEN and self.last_run == "failed":
@@ -109,14 +116,17 @@ class Status:
         steps = [
             f"Run milestone {row.part.number}: tito milestone run {row.part.number}" for row in self.milestones if row.state == OPEN
         ]
-        locked = next((row for row in self.milestones if row.missing and row.state != DONE), None)
+        locked = next((row for row in self.milestones if row.state == LOCKED), None)
         if locked:
             steps.insert(0, locked.to_unlock)
         if start := self.next_module:
             steps.append(f"Work on module {start.label}: tito module start {start.number}")
-        steps = steps or ["Everything is done."]
+        absent = [row.part for row in (*self.modules, *self.milestones) if row.state == ABSENT]
+        steps = steps or ([] if absent else ["Everything is done."])
         if self.update:
             steps.append(f"See what version {self.update} of the course changed: tito update --check")
+        if absent:
+            steps.append(f"Bring in {_named(absent)}: tito update")
         return steps
 
     @property
@@ -174,10 +184,10 @@ class Status:
             *(f"  {line}".rstrip() for line in self.summary(now)),
             "",
             "Module Progress:",
-            *(f"  {row.line}" for row in self.modules),
+            *(f"  {line}" for line, _ in _lines(self.modules)),
             "",
             "Milestone Achievements:",
-            *(f"  {row.line}" for row in self.milestones),
+            *(f"  {line}" for line, _ in _lines(self.milestones)),
         ])
 
     def print_rich(self, console: Console, now: datetime) -> None:
@@ -188,8 +198,24 @@ class Status:
         console.print(Panel(Text("\n".join(self.summary(now))), title="TinyTorch Progress", expand=False, padding=(1, 2)))
         for title, rows in (("Module Progress:", self.modules), ("Milestone Achievements:", self.milestones)):
             console.print(Text(f"\n{title}", style="bold"))
-            for row in rows:
-                console.print(Text(f"  {row.line}", style=_STYLES[row.state]))
+            for line, state in _lines(rows):
+                console.print(Text(f"  {line}", style=_STYLES[state]))
+
+
+def _lines(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
+    """The lines of a list, each with its state; those that aren't here, and follow one another, are one line."""
+    for (state, due, points), group in groupby(rows, lambda row: (row.state, row.due, row.points)):
+        alike = list(group)
+        if state in _MEANS and len(alike) > 1 and due is None and points is None:
+            yield f"{_MARKS[state]} {as_ranges([row.part.number for row in alike])} [{_MEANS[state]}]", state
+        else:
+            yield from ((row.line, state) for row in alike)
+
+
+def _named(parts: Sequence[Module | Milestone]) -> str:
+    """Modules and milestones in a few words: "modules 04-08, milestone 03"."""
+    kinds = ((kind.__name__.lower(), [part.number for part in parts if isinstance(part, kind)]) for kind in (Module, Milestone))
+    return ", ".join(f"{kind}{'s' if len(numbers) > 1 else ''} {as_ranges(numbers)}" for kind, numbers in kinds if numbers)
 
 
 def status(workspace: Workspace, now: datetime | None = None) -> Status:
@@ -201,6 +227,13 @@ def status(workspace: Workspace, now: datetime | None = None) -> Status:
     achieved = {milestone.number for milestone in progress.achieved(workspace, milestones)}
     has = workspace.store.read("version.json")["template_version"]
 
+    def not_done(part: Module | Milestone, missing: Collection[str]) -> str:
+        if not course.is_written(part):
+            return PLANNED
+        if not workspace.has(part):
+            return ABSENT
+        return LOCKED if missing else OPEN
+
     def module_row(module: Module) -> Row:
         missing = tuple(progress.missing_needs(module, complete))
         number = module.number
@@ -208,10 +241,8 @@ def status(workspace: Workspace, now: datetime | None = None) -> Status:
             state = DONE
         elif number in recorded:
             state = ELSEWHERE
-        elif not course.is_written(module):
-            state = PLANNED
         else:
-            state = LOCKED if missing else OPEN
+            state = not_done(module, missing)
         notes = []
         if module.key in done.get("tests_modified", {}):
             notes.append("completed with edited tests")
@@ -229,12 +260,7 @@ def status(workspace: Workspace, now: datetime | None = None) -> Status:
 
     def milestone_row(milestone: Milestone) -> Row:
         missing = tuple(progress.missing_needs(milestone, complete))
-        if milestone.number in achieved:
-            state = DONE
-        elif missing:
-            state = LOCKED
-        else:
-            state = OPEN if course.is_written(milestone) else PLANNED
+        state = DONE if milestone.number in achieved else not_done(milestone, missing)
         attempts = milestones.get("attempts", {}).get(milestone.number, 0)
         return Row(milestone, state, missing, milestones["completion_dates"].get(milestone.number), attempts=attempts)
 

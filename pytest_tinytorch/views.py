@@ -12,7 +12,7 @@ from pytest_tinytorch.course import curriculum, points
 from pytest_tinytorch.course.curriculum import Module, as_ranges
 from pytest_tinytorch.health.environment import installation
 from pytest_tinytorch.state import progress
-from pytest_tinytorch.status import DONE, PLANNED, PLANNED_MEANS, Row, Status, due_and_points, status
+from pytest_tinytorch.status import DONE, Row, Status, due_and_points, status
 from pytest_tinytorch.workspace.layout import Workspace
 
 
@@ -21,6 +21,7 @@ def module_view(workspace: Workspace, module: Module) -> dict[str, Any]:
     course = workspace.course
     row = next(row for row in status(workspace).modules if row.part == module)
     return module_row(row) | {
+        "means": row.means,
         "exercises": [
             {"name": exercise.name, "points": exercise.points, "task": exercise.task}
             for exercise in points.exercises(course, module)
@@ -37,24 +38,25 @@ def module_view(workspace: Workspace, module: Module) -> dict[str, Any]:
 def module_facts(seen: dict[str, Any]) -> list[str]:
     """A `module_view` as lines, without its exercises."""
     said = [seen["date"][:10]] if seen["date"] and seen["state"] == DONE else []
+    said += [seen["means"]] if seen["means"] else []
     said += [f"needs {as_ranges(seen['missing'])}"] if seen["missing"] else []
     said += [seen["note"]] if seen["note"] else []
     lines = [
         seen["goal"],
         "",
-        f"State:   {seen['state']}" + (f" ({'; '.join(said)})" if said else ""),
-        f"Tests:   {seen['tests']} in {seen['test_folder']}",
+        f"State:    {seen['state']}" + (f" ({'; '.join(said)})" if said else ""),
+        f"Tests:    {seen['tests']} in {seen['test_folder']}",
     ]
     if seen["due"]:
-        lines.append(f"Due:     {seen['due'].replace('T', ' ')}{' (late)' if seen['late'] else ''}")
+        lines.append(f"Due:      {seen['due'].replace('T', ' ')}{' (late)' if seen['late'] else ''}")
     if seen["points"] is not None:
         shares = seen["points"] != sum(exercise["points"] for exercise in seen["exercises"])
-        lines.append(f"Points:  {seen['points']}{', shared out as the points of its exercises' if shares else ''}")
+        lines.append(f"Points:   {seen['points']}{', shared out as the points of its exercises' if shares else ''}")
     if last := seen["last_run"]:
         lines.append(f"Last run: {last['outcome']}, {last['at']}")
-        lines += [f"         failed: {test}" for test in last["failed"]]
-    lines.append(f"Work:    {' and '.join(seen['working_copy']) or 'no file yet'}")
-    return [*lines, f"Export:  {seen['export']} ({seen['export_state']})"]
+        lines += [f"          failed: {test}" for test in last["failed"]]
+    lines.append(f"Work:     {' and '.join(seen['working_copy']) or 'no file yet'}")
+    return [*lines, f"Export:   {seen['export']} ({seen['export_state']})"]
 
 
 def module_row(row: Row) -> dict[str, Any]:
@@ -97,9 +99,7 @@ def milestone_facts(row: Row) -> list[str]:
 
 
 def _next_step(row: Row) -> str:
-    if row.missing:
-        return row.to_unlock
-    return PLANNED_MEANS if row.state == PLANNED else f"Run it: tito milestone run {row.part.number}"
+    return row.means or (row.to_unlock if row.missing else f"Run it: tito milestone run {row.part.number}")
 
 
 def system_facts(workspace: Workspace | None) -> dict[str, Any]:

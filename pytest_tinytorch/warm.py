@@ -36,6 +36,7 @@ _NEEDED = (
     "filelock", "numpy.random", "numpy.testing", "pytest_tinytorch.failures", "pytest_tinytorch.reporting",
     "pytest_tinytorch.session", "pytest_tinytorch.workspace.notebooks", "pytest_tinytorch.workspace.staging",
 )  # fmt: skip  # what a run in a workspace loads
+_ENDED = "ended"  # the file that is there when pytest has come to its end
 _BROKE = 70  # the exit status of a run that could not even begin
 
 
@@ -44,6 +45,7 @@ class Ran:
     """How a run ended."""
 
     status: int  # pytest's exit status; negative: the signal that ended the process
+    has_ended_itself: bool  # whether pytest came to its end, whatever that was; otherwise something ended it
     receipt: dict[str, Any] | None  # None: it ended before everything was done
     output: str
     at: str  # the test that it was at when it ended, or nothing
@@ -85,6 +87,16 @@ class Run:
             self._status = self.process.poll()
         return self._status is not None
 
+    @property
+    def at(self) -> str:
+        """The test that it is at, of several the one that takes longest; nothing between tests."""
+        found: list[tuple[float, str]] = []
+        for file in self.folder.glob(f"{AT}*"):
+            with suppress(OSError):
+                if test := file.read_text("utf-8", errors="replace").partition("\0")[0]:
+                    found.append((file.stat().st_mtime, test))
+        return min(found, default=(0.0, ""))[1]
+
     def result(self) -> Ran:
         """What came of a run that has ended."""
         assert self._status is not None, "asked for the result of a run that goes on"
@@ -93,7 +105,7 @@ class Run:
             receipt = json.loads(self.receipt.read_text("utf-8"))
         with suppress(OSError):
             at = (self.folder / AT).read_text("utf-8").partition("\0")[0]
-        return Ran(self._status, receipt, self.output.read_text("utf-8", errors="replace"), at)
+        return Ran(self._status, (self.folder / _ENDED).exists(), receipt, self.output.read_text("utf-8", errors="replace"), at)
 
     def close(self) -> None:
         """End the process and whatever it has started, and remove the folder."""
@@ -221,6 +233,9 @@ class _Waiting:
             shutil.rmtree(self.folder, ignore_errors=True)  # whoever could want it has gone
             os._exit(_BROKE)
         yield
+
+    def pytest_unconfigure(self) -> None:
+        (self.folder / _ENDED).touch()
 
 
 def load() -> None:

@@ -4,6 +4,7 @@
 """
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from tinytorch._overlay import named_folder
 from tinytorch.errors import TinyTorchError
 from tito import render
 from tito.group import Group
+from tito.options import TEMPLATES, templates_first
 
 INTERRUPTED = 130
 COMPLETION_VARIABLE = "_TITO_COMPLETE"  # a shell asks what may stand in the place of the last word
@@ -31,6 +33,8 @@ COMMANDS = {
     "export": "tito.commands.export",
     "data": "tito.commands.data",
     "resources": "tito.commands.resources",
+    "cloud": "tito.commands.cloud",
+    "cleanup": "tito.commands.cleanup",
     "config": "tito.commands.config",
     "system": "tito.commands.system",
     "doctor": "tito.commands.doctor",
@@ -69,7 +73,7 @@ def _use_templates(context: click.Context, parameter: click.Parameter, folder: s
 )
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version and exit.")
 @click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error. May stand anywhere.")
-@click.option("--templates", metavar="DIR", expose_value=False, callback=_use_templates, help="Take the course from DIR, not the installed one. May stand anywhere.")
+@click.option(TEMPLATES, metavar="DIR", expose_value=False, callback=_use_templates, help="Take the course from DIR, not the installed one. May stand anywhere.")
 def tito() -> None:
     """Build a deep learning framework yourself, test by test."""
 
@@ -85,11 +89,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     own, theirs = _split(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in own
     try:
-        status = tito.main(_templates_first([a for a in own if a != "--debug"]) + theirs, prog_name="tito", standalone_mode=False)
+        status = tito.main(templates_first([a for a in own if a != "--debug"]) + theirs, prog_name="tito", standalone_mode=False)
         sys.stdout.flush()  # here, where a reader that has gone can still be met
         return int(status or 0)
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        render.notice(shown.getvalue().removesuffix("\n"))
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
@@ -108,17 +114,6 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """The arguments for tito, and those from `--` on, which are pytest's."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
     return list(arguments[:end]), list(arguments[end:])
-
-
-def _templates_first(arguments: list[str]) -> list[str]:
-    """The arguments with `--templates DIR` before the command, where click looks for it."""
-    for position, argument in enumerate(arguments):
-        if argument.partition("=")[0] == "--templates":
-            end = position + (1 if "=" in argument else 2)
-            if end > len(arguments):
-                raise click.UsageError("--templates needs the folder of a course: --templates DIR")
-            return arguments[position:end] + arguments[:position] + arguments[end:]
-    return arguments
 
 
 if __name__ == "__main__":

@@ -10,11 +10,13 @@ if TYPE_CHECKING:
     from pytest_tinytorch.workspace.layout import Workspace
 
 
-def reset_is_wanted(workspace: Workspace, module: Module) -> bool:
-    """Show what a module's reset would do, and let the student choose."""
+def reset_is_wanted(workspace: Workspace, module: Module, *, command: str, otherwise: str = "") -> bool:
+    """Show what a module's reset by `command` would do, and let the student choose; `otherwise` is said first of another way."""
     from pytest_tinytorch.reset import at_risk
 
     render.say(f"Warning: This will reset Module {module.number} ({module.title})", bold=True)
+    if otherwise:
+        render.say(f"\n{otherwise}")
     render.say(
         "\nThis will:\n"
         "  \N{BULLET} Backup current implementation\n"
@@ -31,7 +33,7 @@ def reset_is_wanted(workspace: Workspace, module: Module) -> bool:
             "\nYour code will be backed up to .tito/backups/"
         )
     if not render.is_interactive():
-        render.error(f"Nobody is here to ask, so nothing was changed. In a script: tito module reset {module.number} --yes")
+        render.error(f"Nobody is here to ask, so nothing was changed. In a script: {command} --yes")
         return False
     render.say("\nOptions:\n  1. Backup and reset (recommended)\n  2. View diff first\n  3. Cancel\n")
     while True:
@@ -57,6 +59,14 @@ def confirmed(question: str, *, otherwise: str) -> bool:
 def agrees(question: str) -> bool:
     """Ask somebody who is there; anything but yes is no."""
     return (_answer(f"{question} [y/N]: ") or "").lower() in ("y", "yes")
+
+
+def has_typed(word: str, question: str, *, otherwise: str) -> bool:
+    """Ask for a word to be typed, where a y that was typed without much thought would not do."""
+    if not render.is_interactive():
+        render.error(f"{question} Nobody is here to ask, so nothing was done. In a script: {otherwise}")
+        return False
+    return _answer(f"{question} Type {word} to go on: ") == word or _cancelled()
 
 
 def _cancelled() -> bool:

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from pytest_tinytorch.status import Status
     from pytest_tinytorch.workspace.layout import Workspace
 
+_COMMAND = re.compile(r"(?<=: )(?:tito|pytest|pip|python) (?:(?!\. |, |; ).)*$")
 _NAMED = 10  # files that are told one by one
+_GAP = 2  # blanks between the columns of a table
 
 
 def make_safe() -> None:
@@ -42,8 +45,44 @@ def is_interactive() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty() and not os.environ.get("TITO_NONINTERACTIVE")
 
 
-def say(text: str = "", **style: Any) -> None:
-    """Print a line, in a style (`bold=True`, `fg="green"`) if somebody sees it."""
+def columns(stream: TextIO) -> int:
+    """The width of the terminal that a stream goes to; 0 for a file or a pipe, whose readers count on whole lines."""
+    if not stream.isatty():
+        return 0
+    try:
+        return int(os.environ.get("COLUMNS") or os.get_terminal_size(stream.fileno()).columns)
+    except (OSError, ValueError):
+        return 0
+
+
+def wrapped(text: str, width: int) -> str:
+    r"""Text whose lines are broken between words and indented as they began; of a width of 0, as it is.
+
+    A command at the end of a line stays in one piece, to be copied.
+
+    >>> wrapped("  one two\nthree", 6)
+    '  one\n  two\nthree'
+    >>> wrapped("Go on: tito module start 01", 20)
+    'Go on:\ntito module start 01'
+    """
+    lines = text.split("\n")
+    if not width or max(map(len, lines)) <= width:
+        return text
+    import textwrap
+
+    broken: list[str] = []
+    for line in lines:
+        indent = line[: len(line) - len(line.lstrip())]
+        found = textwrap.wrap(
+            _COMMAND.sub(lambda command: command[0].replace(" ", "\0"), line), width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, replace_whitespace=False, expand_tabs=False
+        )
+        broken += found if len(line) > width and found else [line]
+    return "\n".join(broken).replace("\0", " ")
+
+
+def say(text: str = "", *, whole: bool = False, **style: Any) -> None:
+    """Print text, in a style (`bold=True`, `fg="green"`) if somebody sees it; `whole` lines, to be copied, aren't wrapped."""
+    text = text if whole else wrapped(text, columns(sys.stdout))
     print(click.style(text, **style) if style and is_colourful() else text)
 
 
@@ -56,12 +95,12 @@ def exact(text: str) -> None:
 
 def error(text: str) -> None:
     """Print what went wrong to standard error."""
-    print(f"Error: {text}", file=sys.stderr)
+    notice(f"Error: {text}")
 
 
 def notice(text: str) -> None:
     """Print to standard error, so that it stays out of JSON and pipes."""
-    print(text, file=sys.stderr)
+    print(wrapped(text, columns(sys.stderr)), file=sys.stderr)
 
 
 def data(value: object) -> None:
@@ -72,7 +111,7 @@ def data(value: object) -> None:
 def panel(title: str, lines: Sequence[str]) -> None:
     """Print lines in a frame, or indented below their title."""
     if not is_colourful():
-        print("\n".join([title, *(f"  {line}".rstrip() for line in lines)]))
+        say("\n".join([title, *(f"  {line}".rstrip() for line in lines)]))
         return
     from rich.panel import Panel
     from rich.text import Text
@@ -81,7 +120,10 @@ def panel(title: str, lines: Sequence[str]) -> None:
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows in columns: wrapped to a terminal's width, whole in a pipe."""
+    """Print rows in columns: whole in a pipe, between words in a terminal, which gets the first columns that fit.
+
+    The first one is never wrapped: names that are typed stand there.
+    """
     if not is_colourful():
         print("\n".join(aligned([headers, *rows])))
         return
@@ -89,11 +131,31 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.text import Text
 
     drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for header in headers:
-        drawn.add_column(header)
+    terminal = console()
+    widths = fitting([headers, *rows], terminal.width)
+    for header, width in zip(headers, widths, strict=False):
+        drawn.add_column(header, overflow="fold", width=width)
     for row in rows:
-        drawn.add_row(*map(Text, row))
-    console().print(drawn)
+        drawn.add_row(*map(Text, row[: len(widths)]))
+    terminal.print(drawn)
+
+
+def fitting(rows: Sequence[Sequence[str]], width: int) -> list[int]:
+    """The widths of the first columns, as many as fit: of the first one as it is, of the others at least their longest word.
+
+    >>> fitting([("name", "one or two", "size")], 16), fitting([("name", "one or two", "size")], 10)
+    ([4, 4, 4], [4, 4])
+    """
+    first, *others = zip(*rows, strict=True)
+    least = [max(map(len, first)), *(max(len(word) for cell in column for word in cell.split() or [""]) for column in others)]
+    while len(least) > 1 and sum(least) + _GAP * (len(least) - 1) > width:
+        least.pop()
+    room = max(width - sum(least) - _GAP * (len(least) - 1), 0)
+    widths = [min(least[0], width)]
+    for column, short in zip(others, least[1:], strict=False):
+        widths.append(min(max(map(len, column)), short + room))
+        room -= widths[-1] - short
+    return widths
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -116,7 +178,7 @@ def status(report: Status, *, as_json: bool) -> None:
     elif is_colourful():
         report.print_rich(console(), datetime.now())
     else:
-        print(report.plain(datetime.now()))
+        say(report.plain(datetime.now()))
 
 
 def undone(workspace: Workspace, done: Undone, *, as_json: bool) -> None:
@@ -142,7 +204,7 @@ def diff(lines: Sequence[str]) -> None:
     """Print a unified diff."""
     colours = {"+": "green", "-": "red", "@": "cyan"}
     for line in lines:
-        say(line, fg=colours.get(line[:1]))
+        say(line, whole=True, fg=colours.get(line[:1]))
 
 
 def code(source: str) -> None:

@@ -20,14 +20,15 @@ from tinytorch.errors import WorkspaceError
 from tito import render
 
 _PYTEST_USAGE = 4
+_REFUSES = "ERROR: "  # how pytest begins to say why it does nothing
 _SHOWN_LINES = 20  # of what pytest said, where it failed itself
 
 OPTIONS = {
     "test": (),
     "complete": ("--tito-complete",),
     "try": ("--tito-working-copy",),
-    "hint": ("-x", "--tito-in-order", "-q", "--tb=auto"),
-    "watch": ("--tito-in-order", "-q", "--tb=auto"),
+    "hint": ("--tito-in-order", "--tito-quick", "-q", "--tb=auto"),
+    "watch": ("--tito-in-order", "--tito-quick", "-q", "--tb=auto"),
 }
 
 
@@ -62,9 +63,10 @@ def complete(workspace: Workspace, part: Module | Milestone, arguments: Sequence
 
 
 def look(workspace: Workspace, part: Module | Milestone, *, quiet: bool) -> dict[str, Any]:
-    """Run a module's tests up to the first that fails, unseen; returns what the session says of it (its receipt).
+    """Run a module's tests, unseen; returns what the session says of it (its receipt).
 
-    Raises: WorkspaceError, with the end of what pytest printed, if the session did not come to its end.
+    Raises: WorkspaceError, if the session did not come to its end: with its reason, if it refused, else with the end of
+    what pytest printed.
     """
     with tempfile.TemporaryDirectory(prefix="tito-") as folder:
         path, printed = Path(folder) / "receipt.json", Path(folder) / "output.txt"
@@ -72,7 +74,10 @@ def look(workspace: Workspace, part: Module | Milestone, *, quiet: bool) -> dict
             code = _run(workspace, pytest_args("hint", part), {RECEIPT_VARIABLE: str(path)}, output=output, quiet=quiet)
         receipt = _receipt(path)
         if receipt is None:
-            end = "\n".join(printed.read_text("utf-8", errors="replace").splitlines()[-_SHOWN_LINES:])
+            said = printed.read_text("utf-8", errors="replace").strip()
+            if code == 1 and said.startswith(_REFUSES):
+                raise WorkspaceError(said.removeprefix(_REFUSES))
+            end = "\n".join(said.splitlines()[-_SHOWN_LINES:])
             raise WorkspaceError(
                 f"pytest ended with exit status {code} before it had tested {part.label}. It said:\n\n{end}\n\n"
                 f"To see all of it: tito module test {part.number}"
@@ -107,7 +112,7 @@ def _run(
     Raises: KeyboardInterrupt, if there was one, when pytest has ended.
     """
     if not quiet:
-        render.say(shlex.join(["pytest", *arguments]), dim=True)
+        render.say(shlex.join(["pytest", *arguments]), whole=True, dim=True)
     code, interrupted = _waited([sys.executable, "-m", "pytest", *arguments], workspace.root, environment, output)
     if interrupted:
         raise KeyboardInterrupt
@@ -121,7 +126,7 @@ def edit(workspace: Workspace, editor: Editor, path: Path) -> int:
 
     An editor in this terminal is waited for; one with a window is left to itself.
     """
-    render.say(f"{editor.command} {shlex.quote(workspace.relative(path))}", dim=True)
+    render.say(f"{editor.command} {shlex.quote(workspace.relative(path))}", whole=True, dim=True)
     words = [*editor.words, str(path)]
     if not editor.waits:
         _leave(words, workspace.root)

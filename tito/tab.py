@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 from click.shell_completion import CompletionItem, ShellComplete
 
+from tito.options import TEMPLATES, templates_first
+
 if TYPE_CHECKING:
     from pytest_tinytorch.course.curriculum import Course, Milestone, Module
 
@@ -79,9 +81,11 @@ def answer(command: click.Command, shell: str, words: Sequence[str]) -> list[str
     """
     *before, typed = words or [""]
     before = [word for word in before if word not in ("--debug", "=")]  # bash cuts --to=py into three words
+    if before[-1:] == [TEMPLATES] or typed.startswith(f"{TEMPLATES}="):
+        return [FILES]
     stays = typed[: typed.find("=") + 1] if typed.startswith("-") else ""  # of --to=py, and the shells want it back
     try:
-        items = ShellComplete(command, {}, "tito", "").get_completions(before, typed)
+        items = ShellComplete(command, {}, "tito", "").get_completions(templates_first(before), typed)
     except Exception:  # an unknown command before the word, for instance: there is no place for a message
         return []
     if any(item.type in ("file", "dir") for item in items):
@@ -100,13 +104,15 @@ def _line(shell: str, value: str, help: str | None) -> str:
 
 
 def modules(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
-    """The numbers and the names of the modules."""
-    return _fitting(typed, _names(_course().modules))
+    """The numbers and the names of the modules that the course has."""
+    course = _course()
+    return _fitting(typed, _names([module for module in course.modules if course.is_written(module)]))
 
 
 def milestones(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:
-    """The numbers and the names of the milestones."""
-    return _fitting(typed, _names(_course().milestones))
+    """The numbers and the names of the milestones that the course has."""
+    course = _course()
+    return _fitting(typed, _names([milestone for milestone in course.milestones if course.is_written(milestone)]))
 
 
 def backups(context: click.Context, parameter: click.Parameter, typed: str) -> list[CompletionItem]:

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from pytest_tinytorch import warm, watching
+from pytest_tinytorch import completion, warm, watching
 from pytest_tinytorch.course.curriculum import Module
 from pytest_tinytorch.workspace.layout import Workspace
+from tinytorch.errors import TinyTorchError
 from tito import render, verdict, window
 from tito.running import pytest_args
-from tito.verdict import BOLD, DIM, Line, Verdict
+from tito.verdict import BOLD, DIM, Line, Verdict, Wrap
 
 _REST = 2.0  # seconds between two looks at the installed plugin
 _PATIENCE = 0.3  # seconds until a run that goes on is shown, and until a file that can't be read counts as completely saved
@@ -53,8 +54,8 @@ class Watch:
         self.looked_at = time.monotonic()  # at what could be loaded
         self.spare: warm.Run | None = None  # waits for the next save
         self.run: warm.Run | None = None  # goes on
+        self.ran: tuple[warm.Ran, float] | None = None  # the run that brought the verdict, and the seconds since the save
         self.verdict: Verdict | None = None
-        self.output = ""  # of the run that brought the verdict
         self.has_page = False  # whether something longer than the window is shown instead of the verdict
         self.shown_seconds = 0  # of a run that goes on
 
@@ -107,10 +108,19 @@ class Watch:
         if seconds < _PATIENCE and not verdict.has_tests(self.module, ran):
             return  # asked again: the module can't be read, perhaps because it is being written
         self.run.close()
-        self.run, self.output = None, ran.output
-        self.verdict = verdict.of(self.module, ran, seconds)
+        self.run, self.ran = None, (ran, seconds)
         self.shown_seconds = 0
+        self._judge()
         self._draw()
+
+    def _judge(self) -> None:
+        """Tell the last run's verdict by what is recorded now."""
+        if self.ran:
+            try:
+                way_on = completion.way_on(self.workspace, self.module)
+            except TinyTorchError:  # a broken state, which the next run tells
+                way_on = None
+            self.verdict = verdict.of(self.module, *self.ran, way_on)
 
     def _keep_up(self) -> None:
         """Have the next run wait, see whether what it has loaded is what there is, and fit what is shown to the window."""
@@ -142,23 +152,34 @@ class Watch:
                 self.window.draw(self.verdict.lines(wrap, None))
             return
         foot: list[Line] = [(row, DIM) for text in ([] if warm.CAN_FORK else [_SLOW]) + [_KEYS] for row in wrap(text)]
-        lines = self.verdict.lines(wrap, height - len(foot) - 1) if self.verdict else [("", {})]
-        if self.verdict is None or self.shown_seconds:
-            since = f", {self.shown_seconds} s; a save starts it anew" if self.shown_seconds > 1 else ""
-            lines[0] = (wrap(f"Module {self.module.label}: testing{since}")[0], BOLD)
-        self.window.draw([*lines, ("", {}), *foot])
+        room = height - len(foot) - 1
+        testing = self._testing(wrap) if self.verdict is None or self.shown_seconds else []
+        if testing and self.verdict:
+            testing += [("", {}), ("before this save:", DIM)]
+        old = self.verdict.lines(wrap, max(room - len(testing), 1)) if self.verdict else []
+        lines = [*testing, *((text, DIM if testing else style) for text, style in old)]
+        self.window.draw([*lines[:room], ("", {}), *foot])
+
+    def _testing(self, wrap: Wrap) -> list[Line]:
+        """What goes on, with the test that it has come to once that takes long."""
+        is_long = self.run and self.shown_seconds > 1
+        since = f", {self.shown_seconds} s; a save starts it anew" if is_long else ""
+        told: list[Line] = [(row, BOLD) for row in wrap(f"Module {self.module.label}: testing{since}")]
+        at = self.run.at if self.run and is_long else ""
+        return told + [(row, {}) for row in (wrap(f"  {at.rpartition('/')[2]}") if at else [])]
 
     def _press(self, key: str) -> None:
         if self.has_page and key not in _COMMANDS:
             self._draw()
         elif key == "a":
-            self._show_page(lambda: print(self.output))
+            self._show_page(lambda: print(self.ran[0].output if self.ran else ""))
         elif key in _COMMANDS:
             self._show_page(lambda: self._command(_COMMANDS[key]))
+            self._judge()
 
     def _show_page(self, show: Callable[[], None]) -> None:
         """Show something that may be longer than the window, in the screen of the student's shell, which scrolls."""
-        self.window.leave()
+        self.window.turn_page()
         with window.lines_again():
             show()
             sys.stdout.flush()

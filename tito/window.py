@@ -17,6 +17,7 @@ import click
 from tito import render
 from tito.verdict import Line, Wrap
 
+_CLEAR = "\x1b[H\x1b[J"
 _SCREEN, _BACK = "\x1b[?1049h\x1b[?25l", "\x1b[?1049l\x1b[?25h"  # another screen without a cursor, and back
 
 
@@ -39,8 +40,11 @@ class Window(Protocol):
     def draw(self, lines: Sequence[Line]) -> None:
         """Show lines that fit."""
 
+    def turn_page(self) -> None:
+        """Give an empty page of the screen that was there before, which scrolls, for what is longer than a window."""
+
     def leave(self) -> None:
-        """Give back the screen that was there before, for what is longer than a window."""
+        """Give back the screen that was there before, without what was last on such a page."""
 
 
 class Pipe:
@@ -59,6 +63,9 @@ class Pipe:
     def draw(self, lines: Sequence[Line]) -> None:
         print("\n".join(text for text, _ in lines), end="\n\n", flush=True)
 
+    def turn_page(self) -> None:
+        pass
+
     def leave(self) -> None:
         pass
 
@@ -69,6 +76,7 @@ class Screen:
     def __init__(self) -> None:
         self.size = shutil.get_terminal_size()
         self.is_drawn = False  # whether the terminal shows the other screen
+        self.has_page = False  # whether it shows a page
 
     @property
     def columns(self) -> int:
@@ -88,13 +96,23 @@ class Screen:
     def draw(self, lines: Sequence[Line]) -> None:
         rows = [_styled(text, style) for text, style in lines[: self.size.lines]]
         # line by line over what was there, which doesn't flicker as clearing everything first does
-        self._write(("" if self.is_drawn else _SCREEN) + "\x1b[H" + "\x1b[K\r\n".join(rows) + "\x1b[K\x1b[J")
+        self._write(("" if self.is_drawn else self._end_page() + _SCREEN) + "\x1b[H" + "\x1b[K\r\n".join(rows) + "\x1b[K\x1b[J")
         self.is_drawn = True
 
+    def turn_page(self) -> None:
+        was_drawn = self.is_drawn
+        self.leave()
+        # what the shell showed scrolls up out of the window, where it can be found again
+        self._write(("\r\n" * self.size.lines if was_drawn else "") + _CLEAR)
+        self.has_page = True
+
     def leave(self) -> None:
-        if self.is_drawn:
-            self._write(_BACK)
+        self._write(self._end_page() + (_BACK if self.is_drawn else ""))
         self.is_drawn = False
+
+    def _end_page(self) -> str:
+        ended, self.has_page = self.has_page, False
+        return _CLEAR if ended else ""
 
     def _write(self, text: str) -> None:
         sys.stdout.write(text)

@@ -58,6 +58,7 @@ def _rows(here: Workspace | None) -> list[Row]:
         ("State", workspace.data, True),
         ("State", workspace.state_files, True),
         ("State", workspace.backups_folder, True),
+        ("State", workspace.undo_plans, False),
         ("Package", workspace.hidden, True),
         ("Modules", workspace.missing_tests, True),
         ("Modules", workspace.required_tests, True),

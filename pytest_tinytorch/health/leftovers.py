@@ -20,13 +20,13 @@ HOUR = 3600.0  # an atomic write takes milliseconds; a machine may have slept in
 
 def staging() -> Iterator[Check]:
     """Staging folders in the temporary folder whose session is over."""
-    yield from _told(_staging_folders(), "in the temporary folder")
+    yield from _told(staging_folders(), "in the temporary folder")
 
 
 def found(workspace: Workspace) -> Iterator[Check]:
     """Staging folders, and what interrupted writes left in the workspace."""
     yield from staging()
-    yield from _told(_in_workspace(workspace), "in the workspace")
+    yield from _told(unfinished(workspace), "in the workspace")
 
 
 def _told(paths: list[Path], where: str) -> Iterator[Check]:
@@ -41,14 +41,14 @@ def remove(workspace: Workspace | None) -> list[str]:
     Raises: StateError if something in the workspace can't be removed.
     """
     done = []
-    for folder in _staging_folders():
+    for folder in staging_folders():
         stage.remove_folder(folder)
         if not folder.exists():
             done.append(f"Removed {folder.name} from the temporary folder.")
     if workspace is None:
         return done
     with workspace.store.locked():  # whoever writes here holds the lock
-        for path in _in_workspace(workspace):
+        for path in unfinished(workspace):
             with workspace.store.writing(str(path)):
                 if path.is_dir():
                     shutil.rmtree(path)
@@ -72,7 +72,7 @@ def lock(workspace: Workspace) -> Iterator[Check]:
         )
 
 
-def _staging_folders() -> list[Path]:
+def staging_folders() -> list[Path]:
     """Those that are older than a day, of this user, and of a process that is gone."""
     old = time.time() - DAY
     left = []
@@ -102,7 +102,7 @@ def _is_running(process: int) -> bool:
     return True
 
 
-def _in_workspace(workspace: Workspace) -> list[Path]:
+def unfinished(workspace: Workspace) -> list[Path]:
     """Unfinished whole-state backups and temporary files of atomic writes, older than an hour."""
     old = time.time() - HOUR
     folders = [workspace.root / name for name in ("modules", "tests", "milestones", "tinytorch")]

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_tinytorch.health.check import FAULT, NOTE, Check
+from pytest_tinytorch.state.store import READ_ONLY
 from pytest_tinytorch.workspace.layout import Workspace
 
 LOW, FULL = 2**30, 100 * 2**20  # bytes free: worth a note, and too few for a run of pytest
@@ -63,6 +64,9 @@ def encoding() -> Iterator[Check]:
 
 def permissions(workspace: Workspace) -> Iterator[Check]:
     """What you may not write to, though you must, and whose it is."""
+    if hasattr(os, "statvfs") and os.statvfs(workspace.root).f_flag & os.ST_RDONLY:
+        yield Check(FAULT, "The workspace lies where nothing can be written", READ_ONLY)
+        return
     closed = [path for path in _must_be_open(workspace) if not os.access(path, _wanted(path))]
     roots = [path for path in closed if os.name != "nt" and path.stat().st_uid == 0 and os.geteuid() != 0]
     others = [path for path in closed if path not in roots]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pytest_tinytorch.course.curriculum import COURSE_FILE, EXTRA_FOLDER, REQUIRED_TESTS, as_ranges
 from pytest_tinytorch.health.check import TIDY
-from pytest_tinytorch.state import pristine, progress, transaction
+from pytest_tinytorch.state import pristine, progress, transaction, undo
 from pytest_tinytorch.state.recovery import known_versions
 from pytest_tinytorch.state.store import STATE_FILES, State, empty, newest_saved
 from pytest_tinytorch.workspace.export import is_proved
@@ -21,9 +21,24 @@ from tinytorch.errors import ConfigError, StateError
 def repair(workspace: Workspace) -> list[str]:
     """Set broken state files aside, bring back what is known, adopt proved exports; returns what was done, in sentences."""
     with workspace.store.locked():
+        aside = set_aside_plans(workspace)
         broken = [name for name in STATE_FILES if workspace.store.fault(name)]
         done = [sentence for name in broken for sentence in _replace(workspace, name)]
-        return [*done, *_adopt(workspace), *_bring_back(workspace), *_list_required_tests(workspace)]
+        return [*aside, *done, *_adopt(workspace), *_bring_back(workspace), *_list_required_tests(workspace)]
+
+
+def set_aside_plans(workspace: Workspace) -> list[str]:
+    """Move what `tito undo` stumbles over, or every command, out of the way; returns what was done, in sentences."""
+    done: list[str] = []
+    if not undo.broken(workspace):
+        return done
+    with workspace.store.locked():
+        for folder in undo.broken(workspace):
+            aside = _free_name(workspace.tito / f"{folder.name}.corrupt-{datetime.now():%Y%m%d_%H%M%S}")
+            with workspace.store.writing(aside.name):
+                folder.rename(aside)
+            done.append(f"Set {workspace.relative(folder)} aside as {workspace.relative(aside)}: it was broken, and can't be taken back.")
+    return done
 
 
 def bring_back_course(workspace: Workspace) -> list[str]:

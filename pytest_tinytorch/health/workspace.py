@@ -12,7 +12,7 @@ import tinytorch
 from pytest_tinytorch import exporting
 from pytest_tinytorch.course.curriculum import EXTRA_FOLDER
 from pytest_tinytorch.health.check import FAULT, GOOD, NOTE, REPAIR, TIDY, Check
-from pytest_tinytorch.state import config, pristine, progress
+from pytest_tinytorch.state import config, pristine, progress, undo
 from pytest_tinytorch.state.store import STATE_FILES
 from pytest_tinytorch.workspace import manifest
 from pytest_tinytorch.workspace.export import check_plain, place
@@ -57,6 +57,12 @@ def backups_folder(workspace: Workspace) -> Iterator[Check]:
         yield Check(GOOD, "Backups directory exists")
     else:
         yield Check(FAULT, "Backups directory is no directory", "Move .tito/backups away; the next command makes the directory again.")
+
+
+def undo_plans(workspace: Workspace) -> Iterator[Check]:
+    """What `tito undo` stumbles over."""
+    for said in undo.broken(workspace).values():
+        yield Check(FAULT, f"`tito undo` is blocked. {said}", TIDY)
 
 
 def hidden(workspace: Workspace) -> Iterator[Check]:

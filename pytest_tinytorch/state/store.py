@@ -5,6 +5,7 @@ its empty form. A file that is broken stops readers and writers alike, with the 
 """
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from tinytorch import files
 from tinytorch.errors import StateError
 
 State = dict[str, Any]
+READ_ONLY = "It is mounted read-only: mount it for writing, or copy the workspace to a folder where you may write."
 LOCK_TIMEOUT = 120.0  # seconds; a completion holds the lock for well under one
 
 
@@ -202,10 +204,16 @@ class Store:
 
 
 def _unwritable(path: Path, error: OSError) -> str:
-    return (
-        f"{path} can't be written: {error.strerror or error}. Nothing in it was changed. "
-        "Make room or give yourself the right to write there, then run the command again."
-    )
+    return f"{path} can't be written: {error.strerror or error}. Nothing in it was changed. {way_out(error)}"
+
+
+def way_out(error: OSError) -> str:
+    """What to do about a file that can't be written."""
+    if error.errno == errno.EROFS:
+        return READ_ONLY
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "Make room, then run the command again."
+    return "Make room or give yourself the right to write there, then run the command again."
 
 
 def _fault(name: str, data: bytes) -> str | None:

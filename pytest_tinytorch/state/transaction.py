@@ -4,25 +4,30 @@ What is to be written lies ready in `.tito/transaction/`, with a copy of what wa
 it. From then on the change is decided: it is carried out here, or by the next command if this process is killed. An
 error on the way takes back what was done. A change that a command made becomes the newest folder of `.tito/undo/`:
 the plan, and what was there before.
+
+A link stays a link: the file that it points to gets the new content. One that is removed leaves that file as it is,
+and is made again, to the same place, when the change is taken back.
 """
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from dataclasses import replace as with_changes
 from datetime import datetime
 from pathlib import Path
 
-from pytest_tinytorch.state.store import STATE_FILES, State, encoded, now
+from pytest_tinytorch.state.store import STATE_FILES, State, encoded, now, way_out
 from pytest_tinytorch.workspace.layout import Workspace
 from tinytorch import files
 from tinytorch.errors import StateError
 
 FOLDER, UNDO_FOLDER = "transaction", "undo"
 KEPT = 20  # changes that can be taken back
-_PLAN = "plan.json"
+PLAN = "plan.json"
+_REPAIR = "tito doctor --repair"
 _EXECUTABLE = 0o111
 
 
@@ -35,6 +40,8 @@ class Change:
     after: str | None
     executable: bool | None = None  # what it is made; None leaves that as it is
     was_executable: bool | None = None  # None on Windows, which has no such thing
+    link: str | None = None  # where the link points that it is made; None for a file, or a link that is there
+    was_link: str | None = None  # where the link pointed that is removed
 
     def now(self, root: Path) -> str | None:
         data = content(root / self.path)
@@ -55,18 +62,18 @@ class Plan:
     def read(cls, folder: Path) -> Plan:
         """Raises: StateError if the plan was broken by hand."""
         try:
-            read = json.loads((folder / _PLAN).read_bytes())
+            read = json.loads((folder / PLAN).read_bytes())
             return cls(folder, **read | {"changes": tuple(Change(**change) for change in read["changes"])})
         except (ValueError, KeyError, TypeError) as error:
             raise StateError(
-                f"{folder / _PLAN} can't be read: {error}. Nothing was changed. What it describes can't be finished or taken "
-                f"back; to go on without it: rm -r {folder}"
+                f"{folder / PLAN} can't be read: {error}. Nothing was changed. What it describes can't be finished or taken "
+                f"back; to go on without it, with a copy set aside: {_REPAIR}, or without: rm -r {folder}"
             ) from error
 
     def write(self) -> None:
         plan = asdict(self)
         del plan["folder"]
-        files.write_atomic(self.folder / _PLAN, json.dumps(plan, indent=1).encode("utf-8"))
+        files.write_atomic(self.folder / PLAN, json.dumps(plan, indent=1).encode("utf-8"))
 
     def new(self, number: int) -> Path:
         """Where a file's new content lies until it is put in place."""
@@ -83,12 +90,12 @@ class Plan:
 
 def replace(
     workspace: Workspace, contents: Mapping[str, bytes | None], *, command: str = "",
-    executable: Mapping[str, bool] | None = None, undoes: str | None = None,
+    executable: Mapping[str, bool] | None = None, links: Mapping[str, str] | None = None, undoes: str | None = None,
 ) -> None:
     """Give files, named by their paths in the workspace, new content, or remove those whose content is None.
 
     `command`, as it is typed, is what `tito undo` calls the change; without one it isn't taken back. `executable`
-    says of files whether they may be run. `undoes` names a change that is forgotten once this one is made.
+    says of files whether they may be run, and `links` of those that aren't there where they point, as links. `undoes` names a change that is forgotten once this one is made.
 
     Raises: StateError if a file can't be written or removed; all are then as they were.
     """
@@ -98,17 +105,18 @@ def replace(
             if command:  # here: once the change is decided, nothing of it may need room
                 (workspace.tito / UNDO_FOLDER).mkdir(exist_ok=True)
             before = {path: content(workspace.root / path) for path in contents}
-            plan = _prepared(workspace.root, Plan(folder, command, now(), (), undoes), contents, before, executable or {})
+            empty = Plan(folder, command, now(), (), undoes)
+            plan = _prepared(workspace.root, empty, contents, before, executable or {}, links or {})
             if plan is None:
                 return
         except OSError as error:
             _remove(folder)
-            raise _failed(error) from error
+            raise _failed(workspace, error) from error
         try:
             _carry_out(workspace, plan)
         except OSError as error:
             _take_back(workspace.root, plan)
-            raise _failed(error) from error
+            raise _failed(workspace, error) from error
 
 
 def change_state(workspace: Workspace, name: str, change: Callable[[State], None], *, command: str) -> State:
@@ -124,7 +132,7 @@ def finish(workspace: Workspace) -> list[str]:
     """Carry out what a killed process had decided; returns what was done, in sentences."""
     folder = workspace.tito / FOLDER
     with workspace.store.locked(), workspace.store.writing(FOLDER):
-        if not (folder / _PLAN).exists():  # it was not decided yet
+        if not (folder / PLAN).exists():  # it was not decided yet
             _remove(folder)
             return []
         plan = Plan.read(folder)
@@ -136,7 +144,7 @@ def finish(workspace: Workspace) -> list[str]:
 def undoable(workspace: Workspace) -> list[Plan]:
     """The changes that can be taken back, newest first."""
     folders = sorted((workspace.tito / UNDO_FOLDER).glob("*"), reverse=True)
-    return [Plan.read(folder) for folder in folders if (folder / _PLAN).is_file()]
+    return [Plan.read(folder) for folder in folders if (folder / PLAN).is_file()]
 
 
 def is_state(path: str) -> bool:
@@ -153,7 +161,8 @@ def content(path: Path) -> bytes | None:
 
 
 def _prepared(
-    root: Path, plan: Plan, contents: Mapping[str, bytes | None], before: Mapping[str, bytes | None], executable: Mapping[str, bool]
+    root: Path, plan: Plan, contents: Mapping[str, bytes | None], before: Mapping[str, bytes | None], executable: Mapping[str, bool],
+    links: Mapping[str, str],
 ) -> Plan | None:
     """The plan with its files written beside it; None if nothing is to be done."""
     changes: list[Change] = []
@@ -170,7 +179,9 @@ def _prepared(
             files.write_atomic(plan.old(len(changes)), old)
         if data is not None and plan.command and is_state(path):
             files.write_atomic(plan.made(len(changes)), data)
-        changes.append(Change(path, _hash(old), _hash(data), becomes, was_executable))
+        was_link = str((root / path).readlink()) if data is None and (root / path).is_symlink() else None
+        link = links.get(path) if data is not None and old is None else None
+        changes.append(Change(path, _hash(old), _hash(data), becomes, was_executable, link, was_link))
     if not changes and not plan.undoes:
         return None
     plan = with_changes(plan, changes=tuple(changes))
@@ -182,7 +193,9 @@ def _carry_out(workspace: Workspace, plan: Plan) -> list[str]:
     """Put every file in place; safe to repeat. Returns the paths of files that somebody edited in the meantime."""
     kept = []
     for number, change in enumerate(plan.changes):
-        path, here = workspace.root / change.path, change.now(workspace.root)
+        path = workspace.root / change.path
+        _make_link(path, change.link)
+        here = change.now(workspace.root)
         if here not in (change.before, change.after):
             kept.append(change.path)
             continue
@@ -226,6 +239,7 @@ def _take_back(root: Path, plan: Plan) -> None:
     """Give files their content of before. If that fails too, the plan stays, and the next command carries it out."""
     for number, change in reversed(list(enumerate(plan.changes))):
         path = root / change.path
+        _make_link(path, change.was_link)
         if change.now(root) == change.before:
             continue
         if change.before is None:
@@ -236,8 +250,17 @@ def _take_back(root: Path, plan: Plan) -> None:
     _forget(plan.folder)
 
 
+def _make_link(path: Path, target: str | None) -> None:
+    """Make a link where there is nothing. Where the system refuses one, as Windows may, a file takes its place."""
+    if target is None or os.path.lexists(path):
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):
+        path.symlink_to(target)
+
+
 def _forget(folder: Path) -> None:
-    (folder / _PLAN).unlink(missing_ok=True)  # first: what is left without it counts for nothing
+    (folder / PLAN).unlink(missing_ok=True)  # first: what is left without it counts for nothing
     _remove(folder)
 
 
@@ -258,8 +281,9 @@ def _hash(data: bytes | None) -> str | None:
     return None if data is None else files.sha256(data)
 
 
-def _failed(error: OSError) -> StateError:
-    return StateError(
-        f"{error.filename or FOLDER} can't be written: {error.strerror or error}. Nothing was changed. "
-        "Make room or give yourself the right to write there, then run the command again."
-    )
+def _failed(workspace: Workspace, error: OSError) -> StateError:
+    """What is said of a failed write; one of the files that only this module knows is called `.tito/`."""
+    path = Path(error.filename) if error.filename else workspace.tito
+    if path.is_relative_to(workspace.tito / FOLDER):
+        path = workspace.tito
+    return StateError(f"{path} can't be written: {error.strerror or error}. Nothing was changed. {way_out(error)}")

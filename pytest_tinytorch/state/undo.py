@@ -19,7 +19,7 @@ from pytest_tinytorch.workspace.layout import Workspace
 from tinytorch import files
 from tinytorch.errors import StateError
 
-_BOOKKEEPING = (".tito/pristine/", ".tito/version.json")  # goes with what it describes, and isn't worth a line
+_BOOKKEEPING = (".tito/pristine/", ".tito/bases/", ".tito/version.json")  # goes with what it describes, and isn't worth a line
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,8 @@ def undo(workspace: Workspace, *, of: str = "") -> Undone:
         contents, kept = _contents(workspace, plan)
         saved = _back_up_edited(workspace, plan, contents)
         modes = {c.path: c.was_executable for c in plan.changes if c.before is not None and c.was_executable is not None}
-        transaction.replace(workspace, contents, executable=modes, undoes=plan.folder.name)
+        links = {change.path: change.was_link for change in plan.changes if change.was_link is not None}
+        transaction.replace(workspace, contents, executable=modes, links=links, undoes=plan.folder.name)
     seen = [path for path in contents if not path.startswith(_BOOKKEEPING)]
     return Undone(
         plan,
@@ -64,6 +65,22 @@ def undo(workspace: Workspace, *, of: str = "") -> Undone:
         kept,
         saved,
     )
+
+
+def broken(workspace: Workspace) -> dict[Path, str]:
+    """The folders of what can't be taken back, or finished, since somebody broke it; each with what is wrong."""
+    found = {}
+    for folder in (workspace.tito / transaction.FOLDER, *sorted((workspace.tito / transaction.UNDO_FOLDER).glob("*"))):
+        if not (folder / transaction.PLAN).is_file():
+            continue
+        try:
+            plan = Plan.read(folder)
+            for number, change in enumerate(plan.changes if folder.name != transaction.FOLDER else ()):
+                if change.before is not None:
+                    _kept_content(plan, number)
+        except StateError as error:
+            found[folder] = str(error).partition(" Nothing was changed.")[0]
+    return found
 
 
 def _contents(workspace: Workspace, plan: Plan) -> tuple[dict[str, bytes | None], list[str]]:
@@ -132,6 +149,6 @@ def _kept_content(plan: Plan, number: int) -> bytes:
     if data is None or files.sha256(data) != plan.changes[number].before:
         raise StateError(
             f"`{plan.command}` can't be taken back: {path} {'is missing' if data is None else 'was changed'}. Nothing was changed. "
-            f"Older states of your work: tito backup list. To go on without this step: rm -r {plan.folder}"
+            f"Older states of your work: tito backup list. To go on without this step, with a copy set aside: tito doctor --repair, or without: rm -r {plan.folder}"
         )
     return data

@@ -46,11 +46,16 @@ class ModuleChange:
     state: str  # untouched, modified or completed
     paths: tuple[str, ...]  # of the changed files in its folder
     since: str  # the version that the workspace has
+    has_base: bool = True  # whether what the work was started from is known, so that it can be merged
 
     @property
     def command(self) -> str:
-        """How the student gets the change: merged where there is work to keep."""
-        return f"tito update --module {self.module.number}{'' if self.state == UNTOUCHED else ' --merge'}"
+        """How the student gets the change: merged where there is work to keep, and it can be."""
+        return f"tito update --module {self.module.number}{' --merge' if self.is_merged else ''}"
+
+    @property
+    def is_merged(self) -> bool:
+        return self.state != UNTOUCHED and self.has_base
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ def plan(workspace: Workspace) -> Plan:
 
     def wanted(path: str) -> bool:
         if path in new:
-            return not path.startswith("modules/") or path.split("/")[1] not in present
+            return _is_new_beside(workspace, known, path) or not path.startswith("modules/") or path.split("/")[1] not in present
         # what lay in the folder of a module that went, or in another form, stays: it is the student's
         return path not in moved and (not path.startswith("modules/") or path.split("/")[1] in left)
 
@@ -154,6 +159,7 @@ def _module_changes(
         paths = [path for path in new if path.startswith(f"modules/{module.folder}/")]
         was = {path: known.get(came_from.get(path, path), {}) for path in paths}
         was |= {path: base.entry for path in paths if (base := bases.of_older_work(workspace, versions, path))}
+        paths = [path for path in paths if not _is_new_beside(workspace, known, path)]
         changed = [path for path in paths if not pristine.is_same(was[path].get("sha256"), new[path]) or was[path].get("version", "unknown") == "unknown"]
         if not changed:
             continue
@@ -164,7 +170,14 @@ def _module_changes(
         )
         state = COMPLETED if module.number in complete else CHANGED if touched else UNTOUCHED
         since = min((str(entry.get("version", "unknown")) for entry in was.values()), key=_age)
-        yield ModuleChange(module, state, tuple(changed), since)
+        forms = {came_from.get(path, path) for path in changed if workspace.module_at(path)}
+        has_base = all(bases.newest(workspace, versions, form) for form in forms)
+        yield ModuleChange(module, state, tuple(changed), since, has_base)
+
+
+def _is_new_beside(workspace: Workspace, known: State, path: str) -> bool:
+    """Whether a file is none that the student has or had, nor a working copy: that is added, in a module's folder too."""
+    return path not in known and not os.path.lexists(workspace.root / path) and not workspace.module_at(path)
 
 
 def _age(version: str) -> tuple[bool, object]:

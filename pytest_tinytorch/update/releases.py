@@ -72,10 +72,10 @@ def number_of(version: str, place: str) -> Version:
 
 def reasons_for(entries: Iterable[Reason], path: str, since: str) -> list[Reason]:
     """Those of the reasons for which a file of a workspace changed after the version `since`; "unknown" is before all others."""
-    working_copy = path.removesuffix(".ipynb") + ".py" if path.startswith("modules/") else path
+    named = path.removesuffix(".ipynb") + ".py" if path.startswith("modules/") and path.endswith(".ipynb") else path
     return [
         reason for reason in entries
-        if reason.covers(working_copy) and (since == "unknown" or Version(reason.version) > number_of(since, "version.json"))
+        if reason.covers(named) and (since == "unknown" or Version(reason.version) > number_of(since, "version.json"))
     ]
 
 

@@ -16,7 +16,7 @@ from pytest_tinytorch.state.store import State, encoded, utc_now
 from pytest_tinytorch.update import bases, merge, plan, releases, trial
 from pytest_tinytorch.update.plan import ADD, ADOPT, FORGET, KEEP, MOVE, REMOVE, UPDATE, Plan, Step
 from pytest_tinytorch.update.releases import number_of
-from pytest_tinytorch.workspace import create
+from pytest_tinytorch.workspace import changes, create
 from pytest_tinytorch.workspace.export import export_text
 from pytest_tinytorch.workspace.layout import WorkingCopy, Workspace
 from tinytorch import files
@@ -42,6 +42,7 @@ class Taken:
     tested: trial.Trial | None = None
     exported: Path | None = None
     outdated: bool = False  # it is complete, and its export lacks the change
+    diff: list[str] = field(default_factory=list)  # from the student's file to the merged one
 
 
 def update(workspace: Workspace, *, downgrade: bool = False, command: str = COMMAND) -> Plan:
@@ -56,7 +57,7 @@ def update(workspace: Workspace, *, downgrade: bool = False, command: str = COMM
         contents: Contents = {}
         for step in planned.steps:
             contents |= _carried_out(workspace, versions, step, planned.contents)
-        _write(workspace, versions, contents, planned.new, command)
+        _write(workspace, versions, contents, planned.new, command, links=_moved_links(workspace, planned))
     return planned
 
 
@@ -74,7 +75,7 @@ def take_module(workspace: Workspace, module: Module, *, downgrade: bool = False
     check_written(workspace, module)
     with workspace.store.locked():
         versions, state = workspace.store.read("version.json"), workspace.store.read(progress.PROGRESS)
-        _check_module(workspace, module, versions, downgrade=downgrade)
+        check_module(workspace, module, versions, downgrade=downgrade)
         taken = Taken(module, workspace.course.version, was_complete=int(module.number) in state["completed_modules"])
         contents, written = reset_contents(workspace, module, versions, state)
         taken.written = [workspace.relative(path) for path in written]
@@ -85,10 +86,27 @@ def take_module(workspace: Workspace, module: Module, *, downgrade: bool = False
     return taken
 
 
-def merge_module(workspace: Workspace, module: Module, *, downgrade: bool = False) -> Taken:
+def replaces_work(workspace: Workspace, module: Module) -> bool:
+    """Whether `take_module` would replace what the student wrote, or clear a completion."""
+    if module in progress.recorded(workspace):
+        return True
+    for form in workspace.existing_forms(module):
+        got = transaction.content(workspace.pristine / workspace.relative(form))
+        if got is None or not pristine.is_same_content(got, form.read_bytes()):
+            return True
+    return False
+
+
+def can_be_merged(workspace: Workspace, module: Module) -> bool:
+    """Whether there is a working copy of which it is known what it was started from."""
+    versions, forms = workspace.store.read("version.json"), workspace.existing_forms(module)
+    return bool(forms) and all(bases.newest(workspace, versions, workspace.relative(form)) for form in forms)
+
+
+def merge_module(workspace: Workspace, module: Module, *, downgrade: bool = False, dry_run: bool = False) -> Taken:
     """Merge the course's version of a module into the student's, test the result, then put it in place.
 
-    A completed module whose tests pass is exported again in the same step.
+    A completed module whose tests pass is exported again in the same step. A `dry_run` tests too, and writes nothing.
 
     Raises: UpdateConflict, and nothing is changed, if the workspace has a newer version (unless `downgrade`), if it is
         not known what the student started from, if conflicts of an earlier merge aren't settled, if tests that pass with
@@ -98,7 +116,7 @@ def merge_module(workspace: Workspace, module: Module, *, downgrade: bool = Fals
     check_written(workspace, module)
     with workspace.store.locked():
         versions, state = workspace.store.read("version.json"), workspace.store.read(progress.PROGRESS)
-        _check_module(workspace, module, versions, downgrade=downgrade)
+        check_module(workspace, module, versions, downgrade=downgrade)
         copy = workspace.working_copy(module)
         taken = Taken(module, workspace.course.version, was_complete=module in progress.complete(workspace, state))
         path = workspace.relative(copy.path)
@@ -109,15 +127,16 @@ def merge_module(workspace: Workspace, module: Module, *, downgrade: bool = Fals
         contents = beside | _got(workspace, versions, path, theirs)
         if merged.data != copy.data:
             taken.written = [path]
-            taken.tested = _tested(workspace, copy, merged, beside)
+            taken.tested = _tested(workspace, copy, merged, beside, dry_run=dry_run)
             if transaction.content(copy.path) != copy.data:
                 raise UpdateConflict(
                     f"{path} was saved while its tests ran. Nothing was changed. Run the command again: {COMMAND} --module "
                     f"{module.number} --merge"
                 )
             contents[path] = merged.data
-            taken.backups = backups.back_up(workspace, module, [(copy.path.suffix, copy.data)])
+            taken.backups = [] if dry_run else backups.back_up(workspace, module, [(copy.path.suffix, copy.data)])
         new_copy = WorkingCopy(module, copy.path, merged.data)
+        taken.diff = changes.diff(copy.cells, new_copy.cells, names=(copy.path.name, f"{copy.path.name} merged with {taken.version}"))
         if taken.was_complete and (new_copy.code_hash != copy.code_hash or merged.conflicts):
             if taken.tested and taken.tested.passed and not merged.conflicts:
                 taken.exported = workspace.export(module)
@@ -127,11 +146,12 @@ def merge_module(workspace: Workspace, module: Module, *, downgrade: bool = Fals
                 taken.outdated = True
                 progress.mark_outdated(state, module, workspace.course.version)
             contents[f".tito/{progress.PROGRESS}"] = encoded(state)
-        _write(workspace, versions, contents, versions["template_version"], f"{COMMAND} --module {module.number} --merge")
+        if not dry_run:
+            _write(workspace, versions, contents, versions["template_version"], f"{COMMAND} --module {module.number} --merge")
     return taken
 
 
-def _check_module(workspace: Workspace, module: Module, versions: State, *, downgrade: bool) -> None:
+def check_module(workspace: Workspace, module: Module, versions: State, *, downgrade: bool) -> None:
     """Raises: UpdateConflict if a working copy of a module is of a newer version of the course, unless `downgrade`."""
     for form in workspace.forms(module):
         has = versions["files"].get(workspace.relative(form), {}).get("version", "unknown")
@@ -166,22 +186,24 @@ def _merged(workspace: Workspace, versions: State, copy: WorkingCopy, theirs: by
     return merge.merge(base.data, copy.data, theirs, copy.path, about=" ".join(reason.why for reason in reasons))
 
 
-def _tested(workspace: Workspace, copy: WorkingCopy, merged: merge.Merged, beside: Contents) -> trial.Trial:
-    """Test the merged file, and refuse it if it breaks what works."""
+def _tested(workspace: Workspace, copy: WorkingCopy, merged: merge.Merged, beside: Contents, *, dry_run: bool) -> trial.Trial:
+    """Test the merged file, and refuse it if it breaks what works. What the merge made is kept then, but for a `dry_run`."""
     path = workspace.relative(copy.path)
     result = trial.run(workspace, copy.module, beside | {path: merged.data})
     if result.passed:
         return result
     broken = result.breaks(trial.run(workspace, copy.module, beside | {path: copy.data}))
     if broken:
-        aside = workspace.tito / "merge" / copy.path.name
-        with workspace.store.writing(aside.name):
-            files.write_atomic(aside, merged.data)
+        made = ""
+        if not dry_run:
+            aside = workspace.tito / "merge" / copy.path.name
+            with workspace.store.writing(aside.name):
+                files.write_atomic(aside, merged.data)
+            made = f"What the merge made is in {workspace.relative(aside)}, to compare. "
         named = ", ".join(broken[:3]) + (f" and {len(broken) - 3} more" if len(broken) > 3 else "")
         raise UpdateConflict(
             f"{path} was not changed: with the course's change merged in, tests fail that pass with your file: {named}. "
-            f"What the merge made is in {workspace.relative(aside)}, to compare. To take the course's version and bring your work "
-            f"over: tito update --module {copy.module.number}"
+            f"{made}To take the course's version and bring your work over: tito update --module {copy.module.number}"
         )
     return result
 
@@ -233,7 +255,15 @@ def _pristine(path: str) -> str:
     return f".tito/pristine/{path}"
 
 
-def _write(workspace: Workspace, versions: State, contents: Contents, version: str, command: str) -> None:
+def _moved_links(workspace: Workspace, planned: Plan) -> dict[str, str]:
+    """Where the working copies point that are links and move: each stays one, and its folder is as deep as before."""
+    moved = {step.path: workspace.root / step.source for step in planned.steps if step.action == MOVE}
+    return {path: str(source.readlink()) for path, source in moved.items() if source.is_symlink()}
+
+
+def _write(
+    workspace: Workspace, versions: State, contents: Contents, version: str, command: str, *, links: Mapping[str, str] | None = None
+) -> None:
     """Put contents in place as one step, with a `version.json` that is true of them; nothing is written for no change."""
     known = workspace.store.read("version.json")
     if (
@@ -247,7 +277,7 @@ def _write(workspace: Workspace, versions: State, contents: Contents, version: s
         entry["modified_by_student"] = not pristine.is_same(entry.get("sha256"), data)
     versions |= {"template_version": version, "last_updated": utc_now()}
     contents[".tito/version.json"] = encoded(versions)
-    transaction.replace(workspace, contents, command=command, executable=_executable(workspace, contents))
+    transaction.replace(workspace, contents, command=command, executable=_executable(workspace, contents), links=links)
 
 
 def _hashes(versions: State) -> dict[str, tuple[object, object]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_tinytorch.course import curriculum
-from pytest_tinytorch.course.curriculum import COURSE_FILE, Course, Module
+from pytest_tinytorch.course.curriculum import COURSE_FILE, Course, Milestone, Module
 from pytest_tinytorch.state.store import Store
 from tinytorch import _overlay
 from tinytorch.errors import ConfigError, ExportError, WorkspaceError
@@ -89,6 +89,18 @@ class Workspace:
     def existing_forms(self, module: Module) -> list[Path]:
         return [path for path in self.forms(module) if path.is_file()]
 
+    def has(self, part: Module | Milestone) -> bool:
+        """Whether anything of a module or milestone is here. What a newer course brings is not, until `tito update`."""
+        forms = self.existing_forms(part) if isinstance(part, Module) else []
+        return bool(forms) or (self.root / part.test_folder).is_dir()
+
+    def to_bring_in(self, part: Module | Milestone) -> str:
+        """What is said of one of which nothing is here."""
+        return (
+            f"{type(part).__name__} {part.label} is not in this workspace yet: version {self.course.version} of the course, which "
+            "is installed, has it. Bring it in with: tito update"
+        )
+
     def module_at(self, path: str) -> Module | None:
         """The module whose working copy lies at a path of the workspace, also under a slug of another version."""
         match = _WORKING_COPY.fullmatch(path)
@@ -107,6 +119,8 @@ class Workspace:
         Raises: WorkspaceError if there is none or it can't be read.
         """
         forms = self.existing_forms(module)
+        if not forms and not self.has(module):
+            raise WorkspaceError(self.to_bring_in(module))
         if not forms:
             paths = " or ".join(self.relative(path) for path in self.forms(module))
             raise WorkspaceError(

@@ -80,7 +80,7 @@ def collect(course: Course, parts: Sequence[Module | Milestone]) -> dict[str, li
         found: dict[str, list[str]] = json.loads(file.read_text("utf-8"))
         for part in parts:
             if not found.get(part.marker):
-                raise ConfigError(f"{part.label} has no tests that pytest collects:\n{errors(printed)}")
+                raise ConfigError(f"{part.label} has no tests that pytest collects: functions test_... in files test_*.py of its tests folder")
             if any(test.endswith(f"::import_{part.folder}") for test in found[part.marker]):  # see session.BrokenTests
                 _, printed = run_pytest(course, workspace.root, [*command, "-x", part.test_folder])
                 raise ConfigError(f"The stub of {part.label} can't be imported:\n{errors(printed)}")

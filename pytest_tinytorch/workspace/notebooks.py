@@ -44,11 +44,10 @@ class Cell:
         title = self.metadata.get(CONFLICT)
         return title if isinstance(title, str) else None
 
-    @property
-    def unsettled(self) -> str:
-        """What to do about a conflict, in a sentence without its full stop."""
+    def unsettled(self, place: str) -> str:
+        """What to do about a conflict, in a sentence without its full stop; `place` is where the cell stands."""
         return (
-            f"cell {self.number} shows a change of the course's that isn't settled: {self.conflict}. Bring over what you need from it, "
+            f"{place} shows a change of the course's that isn't settled: {self.conflict}. Bring over what you need from it, "
             "then delete it"
         )
 

@@ -157,6 +157,17 @@ def test_prune_as_data(full: tuple[Student, set[str]], tito: Tito):
 
 
 @on_a_terminal
+@pytest.mark.parametrize("columns", [30, 50, 60])
+def test_a_name_that_is_typed_is_whole_also_in_a_narrow_terminal(student: Student, columns: int):
+    name = "01_tensor_20251116_143000.py"
+    (student.root / ".tito" / "backups" / name).write_text("x", "utf-8")
+    with Terminal(["backup", "list"], cwd=student.root, environment=student.environment(), columns=columns) as terminal:
+        assert terminal.end() == 0
+        assert name in terminal.text and "\N{HORIZONTAL ELLIPSIS}" not in terminal.text
+        assert max(map(len, terminal.text.splitlines())) <= columns
+
+
+@on_a_terminal
 @pytest.mark.parametrize(("answer", "status"), [("y\n", 0), ("\n", 1)])
 def test_prune_asks_and_does_nothing_unless_told_yes(full: tuple[Student, set[str]], answer: str, status: int):
     student, old = full

@@ -228,7 +228,7 @@ def test_ctrl_c_finishes_what_is_in_hand_and_says_how_to_go_on(here: Path, tito:
         (here / "go").touch()
         assert terminal.end() == 130
     assert "Progress: 1/2 trajectories (50.0%), 2 chunks" in terminal.text
-    assert "To go on: tito data cache build --config config/data/dino_cache.yaml" in terminal.text
+    assert "To go on:\ntito data cache build --config config/data/dino_cache.yaml" in terminal.text
 
 
 # --- show, list, reset --------------------------------------------------------------------------------------------

@@ -99,6 +99,18 @@ def test_a_command_that_was_killed_is_finished_first(student: Student, tito: Tit
     assert tito("doctor").status == 0 and not (student.root / ".tito" / transaction.FOLDER).exists()
 
 
+@pytest.mark.parametrize("place", ["undo/20251116_143000_000", "transaction"])
+def test_a_plan_that_somebody_broke_is_told_and_set_aside(student: Student, tito: Tito, place: str):
+    folder = student.root / ".tito" / place
+    folder.mkdir(parents=True)
+    (folder / "plan.json").write_text("{", "utf-8")
+    sick = tito("doctor")
+    assert sick.status == 1 and str(folder / "plan.json") in sick.out and "tito doctor --repair" in sick.out
+    repaired = tito("doctor", "--repair")
+    assert repaired.status == 0 and f"Set .tito/{place} aside as .tito/{folder.name}.corrupt-" in repaired.out
+    assert tito("undo").err.startswith("Error: There is nothing to take back")
+
+
 @pytest.mark.parametrize("arguments", [[], ["--repair"]], ids=["look", "repair"])
 def test_a_state_that_cannot_be_made_whole_is_a_fault_among_others(
     student: Student, tito: Tito, monkeypatch: pytest.MonkeyPatch, arguments: list[str]

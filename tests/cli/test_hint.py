@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ SQUARED = ALPHA.replace("return 2 * x", "return x * x")
 ONE = "tests/01_tensor/test_double.py::test_double[one]"
 
 
-def hints(student: Student) -> object:
+def hints(student: Student) -> Any:
     return student.state("progress.json").get("hints")
 
 
@@ -25,7 +26,7 @@ def test_hints_come_one_at_a_time(student: Student, real_tito: Real):
     student.write(SQUARED)
     first, second, third, again = (real_tito("module", "hint", "01", *more) for more in ([], [], [], ["--again"]))
     assert first.returncode == 0 and first.stdout == (
-        "pytest -m module01 -x --tito-in-order -q --tb=auto\n"
+        "pytest -m module01 --tito-in-order --tito-quick -q --tb=auto\n"
         f"First failing test: {ONE}\n\n"
         "Hint 1 of 2\n\n"
         "The test says: Twice as much.\nExercise double asks: return twice x.\n\n"
@@ -37,7 +38,7 @@ def test_hints_come_one_at_a_time(student: Student, real_tito: Real):
     for way_on in (second, third):
         assert "tito module diff 01" in way_on.stdout and "tito module solution 01 --give-up" in way_on.stdout
     assert again.returncode == 0 and "Hint 1 of 2" in again.stdout and "Hint 2 of 2" in again.stdout
-    assert hints(student) == {"1": {ONE: 2}}
+    assert [(test.split(" ")[0], count) for test, count in hints(student)["1"].items()] == [(ONE, 1), (ONE, 1)], "of what it asks; of how it failed"
 
 
 def test_each_test_has_its_own_hints_and_a_pass_forgets_nothing(student: Student, real_tito: Real):
@@ -119,3 +120,37 @@ def test_order_of_a_session_with_several_modules(student: Student):
     order = [line for line in done.stdout.splitlines() if "::" in line]
     assert order[0] == "tests/01_tensor/test_root.py::test_root" and order[-1].startswith("tests/02") and len(order) == 5
     assert student.pytest("-m", "module01", "--tito-in-order", "-n", "2").returncode == 0
+
+
+@pytest.mark.parametrize("name", ["progress.json", "milestones.json"])
+def test_a_broken_state_is_told_once(student: Student, real_tito: Real, name: str):
+    (student.root / ".tito" / name).write_text("{", "utf-8")
+    done = real_tito("module", "hint", "01")
+    assert done.returncode == 1 and (done.stdout + done.stderr).count(f"{name} is malformed") == 1
+    assert done.stderr.startswith("Error: ") and "It said" not in done.stderr
+
+
+def test_a_complete_module_names_the_next_one(student: Student, real_tito: Real):
+    student.solve()
+    student.pytest("-m", "module01", "--tito-complete")
+    assert "Module 01 Tensor is complete. Next: tito module start 02\n" in real_tito("module", "hint", "01").stdout
+    student.write(ALPHA.replace("return 2 * x", "return x + x"))
+    assert "All tests of 01 Tensor pass. To complete it: tito module complete 01\n" in real_tito("module", "hint", "01").stdout
+
+
+def test_another_mistake_in_the_same_test_is_another_question(student: Student, real_tito: Real):
+    student.write(SQUARED)
+    for _ in range(3):
+        told = real_tito("module", "hint", "01")
+    assert told.returncode == 1
+    student.write(ALPHA.replace("return 2 * x", "return 3 * x"))
+    told = real_tito("module", "hint", "01")
+    assert told.returncode == 0 and "Hint 2 of 2" in told.stdout and "got       3" in told.stdout
+
+
+def test_a_loop_without_end_is_told_after_one_limit(student: Student, real_tito: Real):
+    student.write(ALPHA.replace("return 2 * x", "while True: pass"))
+    student.pytest_ini("tito_patience", "1")
+    real_tito("module", "hint", "01")
+    told = real_tito("module", "hint", "01")
+    assert "interrupted after 1 seconds (tito_patience)" in told.stdout and "in double\n    while True: pass" in told.stdout

@@ -108,7 +108,7 @@ def test_the_order_dates_and_points_are_shown(mine: Student, tito: Tito):
     assert "  [ ] 01 Tensor [due 2024-10-01 23:59 (late)] [10 points]\n  [-] 51 Tripling [needs 01] [5 points]\n" in said
     assert "  [-] 02 Activations [needs 01] [due 2099-10-01 12:00]\n" in said
     viewed = tito("module", "view", "1").out
-    assert "Due:     2024-10-01 23:59 (late)\n  Points:  10, shared out as the points of its exercises\n" in viewed
+    assert "Due:      2024-10-01 23:59 (late)\n  Points:   10, shared out as the points of its exercises\n" in viewed
     assert "triple    5" in tito("module", "view", "51").out
 
 

@@ -36,13 +36,14 @@ every_command = pytest.mark.parametrize("path", ALL, ids=["-".join(path) for pat
 
 def test_the_commands_are_those_of_the_course():
     assert {" ".join(path) for path in LEAVES} == {
-        "init", "status", "reset", "export", "undo", "update", "completion",
+        "init", "status", "reset", "export", "undo", "update", "completion", "cleanup",
         *(f"module {name}" for name in ("list", "status", "start", "view", "test", "watch", "complete", "hint", "reset", "solution", "diff", "convert")),
         *(f"milestone {name}" for name in ("list", "status", "info", "run")),
         *(f"backup {name}" for name in ("list", "diff", "restore", "prune")),
-        *(f"data {name}" for name in ("list", "download", "show", "verify", "path", "clean", "recommend")),
+        *(f"data {name}" for name in ("list", "download", "show", "verify", "path", "clean", "transfer", "recommend")),
         *(f"resources {name}" for name in ("track", "list", "show", "usage", "cost", "watch", "export")),
         *(f"resources budget {name}" for name in ("set", "list", "remove")),
+        *(f"cloud volume {name}" for name in ("create", "list", "delete", "snapshot")),
         *(f"config {name}" for name in ("list", "get", "set")),
         "system health", "system info", "doctor",
         *(f"data cache {name}" for name in ("build", "show", "list", "reset-failed", "reset")),
@@ -84,6 +85,15 @@ def test_help_without_a_command(tito: Tito):
         (["export", "01", "--all"], "use --all"),
         (["export", "01", "--json"], "--check"),
         (["backup", "prune", "--json"], "--dry-run"),
+        (["cleanup", "--only", "shards"], "'shards' is no kind; there is download, shard,"),
+        (["cleanup", "--older-than", "30"], "write 12h, 30d or 2w"),
+        (["cleanup", "abc"], "need --yes"),
+        (["cleanup", "--yes", "--force"], "--force belongs to a plan"),
+        (["cleanup", "--yes", "--dry-run"], "--dry-run"),
+        (["cloud", "volum", "list"], "Did you mean volume?"),
+        (["cloud", "volume", "create", "data"], "--size"),
+        (["cloud", "volume", "create", "data", "--size", "ten"], "'--size'"),
+        (["cloud", "volume", "list", "--project", " "], "--project needs a name"),
         (["config", "get", "logo_them"], "Did you mean logo_theme?"),
         (["config", "set", "logo_theme", "minimol"], "Did you mean minimal?"),
         (["resources", "list", "--since", "tomorrow"], "is no time"),
@@ -110,7 +120,7 @@ def test_a_module_has_several_names(student: Student, tito: Tito, name: str):
     assert "Module 01 Tensor" in tito("module", "start", name).out
 
 
-@pytest.mark.parametrize("path", [path for path in LEAVES if path[0] not in ("init", "doctor", "completion", "data", "resources") and path != ("system", "info")], ids="-".join)
+@pytest.mark.parametrize("path", [path for path in LEAVES if path[0] not in ("init", "doctor", "completion", "data", "cloud", "resources") and path != ("system", "info")], ids="-".join)
 def test_outside_a_workspace_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tito: Tito, path: tuple[str, ...]):
     monkeypatch.chdir(tmp_path)
     words = {"NN": "01", "ID": "01", "KEY": "logo_theme", "VALUE": "none"}
@@ -167,6 +177,7 @@ REPORTS = [
     ["milestone", "info", "01"], ["backup", "list"], ["system", "health"], ["system", "info"], ["doctor"], ["config", "list"], ["config", "get", "logo_theme"],
     ["resources", "list"], ["resources", "usage"], ["resources", "cost"], ["resources", "budget", "list"],
     ["export", "01", "--check"], ["data", "list"], ["data", "show", "digits"], ["data", "verify"],
+    ["cleanup", "--history"],
 ]  # fmt: skip
 
 
@@ -187,6 +198,25 @@ def test_a_narrow_terminal_gets_colour_and_lines_that_fit(student: Student, argu
         assert terminal.end() == 0
         assert "\x1b[" in terminal.seen
         assert max(map(len, terminal.text.splitlines())) <= 40
+
+
+@on_a_terminal
+@pytest.mark.parametrize("colour", [{}, {"NO_COLOR": "1"}], ids=["colour", "no colour"])
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [(["module", "start", "01"], 0), (["module", "start", "02"], 1), (["modul"], 2), (["milestone", "run", "01"], 1), (["backup", "prune", "--dry-run"], 0)],
+    ids=lambda value: "-".join(value) if isinstance(value, list) else "",
+)
+def test_a_narrow_terminal_breaks_lines_between_words_and_a_pipe_none(
+    student: Student, real_tito: Callable[..., subprocess.CompletedProcess[str]], arguments: list[str], status: int, colour: dict[str, str]
+):
+    with Terminal(arguments, cwd=student.root, environment=student.environment(**colour), columns=44) as terminal:
+        assert terminal.end() == status
+        lines = terminal.text.splitlines()
+    piped = real_tito(*arguments)
+    said = piped.stdout + piped.stderr
+    assert max(map(len, said.splitlines())) > 44 >= max(map(len, lines)), "nothing to break"
+    assert " ".join(lines).split() == said.split(), "a word was cut, or lost"
 
 
 @on_a_terminal

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -14,10 +15,15 @@ from tests.plugin.conftest import Student
 
 @pytest.fixture
 def seven_of_twenty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The seeds' student: modules 01 to 07 and milestone 03 are done, the last of them two hours ago."""
-    root = tmp_path / "workspace"
+    """The seeds' student: modules 01 to 07 and milestone 03 are done, the last of them two hours ago.
+
+    The course has every module and milestone, as the seeds' has.
+    """
+    root, course = tmp_path / "workspace", read_course(written(tmp_path / "course"))
+    monkeypatch.setenv("TINYTORCH_TEMPLATES", str(course.folder))
     (root / ".tito" / "backups").mkdir(parents=True)
-    course = read_course(TEMPLATES)
+    for part in course.parts:
+        (root / part.test_folder).mkdir(parents=True)
     now = datetime.now()
     dates = {str(n): (now - timedelta(hours=16 - 2 * n, minutes=5)).isoformat(timespec="seconds") for n in range(1, 8)}
     then = (now - timedelta(days=1)).isoformat(timespec="seconds")
@@ -34,6 +40,18 @@ def seven_of_twenty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (root / module.export_path).touch()
     monkeypatch.chdir(root)
     return root
+
+
+def written(folder: Path) -> Path:
+    """A course with the real one's curriculum, and an empty file for each module and milestone."""
+    folder.mkdir()
+    for name in ("curriculum.toml", "VERSION"):
+        (folder / name).write_bytes((TEMPLATES / name).read_bytes())
+    course = read_course(folder)
+    for path in (*map(course.source, course.modules), *(folder / m.test_folder / "test.py" for m in course.milestones)):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    return folder
 
 
 SEED = """\
@@ -73,6 +91,20 @@ def test_the_panel_of_the_seed(seven_of_twenty: Path, tito: Tito, command: list[
     assert marks == {"  [x]"}
 
 
+def test_what_the_course_has_not_written_is_called_so_and_is_nothing_to_work_for(student: Student, tito: Tito):
+    shutil.rmtree(student.course / "milestones")
+    shutil.rmtree(student.course / "modules" / "02_activations")
+    said, planned = tito("status").out, "not in this version of the course"
+    assert f"  [-] 02-03 [{planned}]\n" in said and f"  [-] 01 - Perceptron (1958) [{planned}]\n" in said
+    assert "to unlock" not in said + tito("milestone", "status").out + tito("milestone", "info", "01").out
+    assert all(planned in tito("milestone", *words).out for words in (["status"], ["info", "01"]))
+    assert "planned" in tito("milestone", "list").out
+    run = tito("milestone", "run", "01")
+    assert run.status == 1 and "Milestone 01 - Perceptron (1958) is planned" in run.err and "Next:" not in run.err
+    for words in (["status"], ["milestone", "status"], ["module", "status"]):
+        assert [row["state"] for row in json.loads(tito(*words, "--json").out)["milestones"]] == ["planned"]
+
+
 def test_milestone_status_at_one_of_six(seven_of_twenty: Path, tito: Tito):
     answer = tito("milestone", "status")
     assert "Milestones Achieved: 1/6 (17%)" in answer.out
@@ -108,8 +140,6 @@ def test_the_prompt_writes_nothing(student: Student, tito: Tito):
 
 
 def test_the_prompt_when_nothing_is_open(student: Student, tito: Tito):
-    import shutil
-
     shutil.rmtree(student.course / "modules")
     assert tito("status", "--prompt").out == "tt 0/3"
 
@@ -153,7 +183,7 @@ def done(student: Student) -> None:
 
 def test_view_shows_goal_exercises_tests_state_and_paths(student: Student, tito: Tito):
     said = tito("module", "view", "tensor").out
-    for text in ("Numbers", "double", "return twice x", "State:   open", "4 in tests/01_tensor", "modules/01_tensor/01_tensor.py",
+    for text in ("Numbers", "double", "return twice x", "State:    open", "4 in tests/01_tensor", "modules/01_tensor/01_tensor.py",
                  "tinytorch/core/tensor.py (missing)"):
         assert text in said
     data = json.loads(tito("module", "view", "tensor", "--json").out)
@@ -171,7 +201,7 @@ def test_view_shows_what_failed_last_time(student: Student, tito: Tito):
 
 def test_view_of_a_module_that_is_not_written(student: Student, tito: Tito):
     said = tito("module", "view", "3")
-    assert said.status == 0 and "State:   planned (needs 01-02)" in said.out and "exercise" not in said.out
+    assert said.status == 0 and "State:    planned (not in this version of the course; needs 01-02)" in said.out and "exercise" not in said.out
 
 
 def test_milestone_info(student: Student, tito: Tito):

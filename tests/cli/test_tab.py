@@ -35,7 +35,7 @@ def test_a_word_is_offered_commands_and_options(student: Student):
 
 @pytest.mark.parametrize("name", [["module", "start"], ["module", "convert", "--to", "py"], ["backup", "list"], ["export"]], ids="-".join)
 def test_modules_are_offered_by_number_and_name(student: Student, name: list[str]):
-    assert offered(*name, "") == ["01", "02", "03", "tensor", "activations", "layers"]
+    assert offered(*name, "") == ["01", "02", "tensor", "activations"], "and none that is only planned"
     assert offered(*name, "a") == ["activations"]
 
 
@@ -52,6 +52,9 @@ def test_milestones_keys_values_and_backups_are_offered(student: Student):
 
 def test_a_path_is_left_to_the_shell(student: Student):
     assert offered("init", "my") == [tab.FILES]
+    for words in (["--templates", "/a"], ["init", "--templates", "/a"], ["--templates=/a"], ["module", "list", "--templates", "=", "/a"]):
+        assert offered(*words) == [tab.FILES], words
+    assert offered("module", "--templates", str(student.course), "st") == ["status", "start"]
 
 
 def test_descriptions_go_to_the_shells_that_show_them(student: Student):

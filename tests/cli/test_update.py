@@ -3,18 +3,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pytest_tinytorch.update import trial
 from pytest_tinytorch.workspace.convert import to_notebook
 from tests.cli.conftest import Tito
-from tests.plugin.conftest import ALPHA, BETA, Student
+from tests.cli.terminal import Terminal
+from tests.plugin.conftest import ALPHA, BETA, REQUIRED, Student
 from tests.update.histories import tree
 
 DOUBLE, ROOT = "tests/01_tensor/test_double.py", "tests/01_tensor/test_root.py"
@@ -91,11 +94,25 @@ What changed:
 
 Modules that changed, which 'tito update' does not touch:
    02 Activations (modified): tito update --module 02 --merge
+      1.1.0, bug fix: Negative numbers were not tested.
 
 Run 'tito update' to apply, or 'tito update --dry-run' to preview.
 """
     assert tito("update", "--dry-run").out.startswith(f"Would update {MILESTONE}\nWould update {DOUBLE}\nWould skip modules/02")
     assert tree(student.root) == before
+
+
+@pytest.mark.parametrize("student", ["py", "ipynb"], indirect=True)
+def test_the_reasons_of_a_module_stand_below_it_and_in_the_cell_to_settle(student: Student, install: Install, tito: Tito):
+    student.solve("01_tensor")
+    student.write(BETA.replace("def quadruple(x):", "def quadruple(x):  # mine"), "02_activations")
+    install({"CHANGES.toml": CHANGES, "modules/02_activations/02_activations.py": BETA.replace("def quadruple(x):", "def quadruple(x, /):")})
+    module = "   02 Activations (modified): tito update --module 02 --merge\n      1.1.0, bug fix: Negative numbers were not tested.\n"
+    assert module in tito("update", "--check").out
+    [facts] = json.loads(tito("update", "--check", "--json").out)["modules"]
+    assert facts["reasons"] == [{"version": "1.1.0", "kind": "fix", "why": "Negative numbers were not tested."}]
+    assert "to settle: quadruple." in tito("update", "--module", "02", "--merge").out
+    assert "Negative numbers were not tested." in student.path("02_activations").read_text("utf-8")
 
 
 def test_update_replaces_what_was_not_modified_and_names_the_rest(newer: None, student: Student, tito: Tito):
@@ -250,17 +267,136 @@ def test_a_renamed_module_leaves_an_edited_test_which_stops_nothing(student: Stu
     assert student.pytest("-q").returncode == 0
 
 
+# --- what only the installed course has ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def with_layers(student: Student, install: Install) -> None:
+    """A version of the course in which module 03 and milestone 02 are written, and which the workspace isn't of."""
+    curriculum = text(student, "curriculum.toml").replace('needs = ["01", "02"]\ngoal = "Not', 'needs = ["01"]\ngoal = "Not')
+    install({
+        "curriculum.toml": curriculum + CROSSING,
+        "modules/03_layers/03_layers.py": BETA.replace("quadruple", "layer"),
+        "modules/03_layers/README.md": "Layers.\n",
+        "tests/03_layers/test_layer.py": "def test_layer():\n    pass\n",
+        "milestones/02_1969_xor/xor.py": "def run():\n    return {}\n",
+        "required_tests.json": json.dumps(REQUIRED | {"module03": ["tests/03_layers/test_layer.py::test_layer"]}),
+    })
+
+
+CROSSING = '''
+[[milestone]]
+number = "02"
+slug = "xor"
+title = "XOR"
+year = 1969
+needs = ["01"]
+goal = "The second"
+'''
+
+
+@pytest.mark.parametrize("command", [
+    ["module", "start", "03"], ["module", "reset", "03", "--yes"], ["module", "test", "03"], ["module", "complete", "03"],
+    ["module", "watch", "03"], ["module", "hint", "03"], ["module", "diff", "03"], ["module", "convert", "03", "--to", "ipynb"],
+    ["update", "--module", "03", "--merge"], ["milestone", "run", "02"], ["export", "03"],
+], ids=" ".join)  # fmt: skip
+def test_what_a_newer_course_brings_is_got_by_an_update(with_layers: None, student: Student, real_tito: Callable[..., Any], command: list[str]):
+    before = tree(student.root, but=(".tito/lock",))
+    answer = real_tito(*command)
+    assert answer.returncode == 1 and re.search(r"Bring (it|them) in with: tito update\n", answer.stdout + answer.stderr)
+    assert tree(student.root, but=(".tito/lock",)) == before
+
+
+def test_a_completion_and_the_status_say_how_to_get_what_a_newer_course_brings(with_layers: None, student: Student, tito: Tito):
+    student.solve("01_tensor")
+    done = student.pytest("-m", "module01", "--tito-complete", "-o", "tito_notebook_check=no")
+    assert "  unlocked: 03 Layers, tito update brings it in\n" in done.stdout
+    assert "  unlocked: Milestone 02 - XOR (1969), tito update brings it in\n" in done.stdout
+    said = tito("status").out
+    assert "Bring in module 03, milestone 02: tito update\n" in said
+    assert "[-] 03 Layers [not in this workspace yet: tito update]\n" in said
+    assert "left out" not in student.pytest("-q").stdout
+    tito("update")
+    assert "[ ] 03 Layers\n" in tito("status").out and tito("module", "start", "03").status == 0
+
+
+def test_a_module_that_was_reset_to_the_installed_course_is_current(student: Student, install: Install, tito: Tito):
+    install({"modules/02_activations/README.md": "Read me.\n", DOUBLE: text(student, DOUBLE) + "\n"})
+    student.path("02_activations").unlink()
+    tito("module", "reset", "02", "--yes")
+    assert tito("update").out == f"""\
+Added modules/02_activations/README.md
+Updated {DOUBLE}
+To take this update back: tito update --rollback
+"""
+
+
+def test_tests_that_are_gone_are_named_and_brought_in(student: Student, tito: Tito):
+    student.solve("01_tensor")
+    shutil.rmtree(student.root / "tests" / "01_tensor")
+    told = student.pytest("-m", "module01", "--tito-complete")
+    assert told.returncode == 4 and "module01 (Tensor) has no tests in this workspace" in told.stderr and student.completed == []
+    tito("update")
+    assert student.pytest("-m", "module01", "-q").returncode == 0
+
+
+def test_without_a_record_of_what_was_begun_check_and_merge_agree(student: Student, tito: Tito):
+    student.solve("01_tensor")
+    shutil.rmtree(student.root / ".tito")
+    said = tito("update", "--check").out
+    assert "What you started from isn't known any more" in said and "   01 Tensor (modified): tito update --module 01\n" in said
+    assert "--merge" not in said + tito("update").out
+    assert tito("update", "--module", "01", "--merge").status == 1
+    [module] = json.loads(tito("update", "--check", "--json").out)["modules"]
+    assert (module["has_base"], module["command"]) == (False, "tito update --module 01")
+
+
 # --- one module ----------------------------------------------------------------------------------------------------
 
 
 def test_a_module_is_replaced_after_a_backup(newer: None, student: Student, tito: Tito):
-    answer = tito("update", "--module", "02")
+    answer = tito("update", "--module", "02", "--yes")
+    assert "Its exercises are empty again; what you wrote is in the backup.\n" in answer.out
     assert "Updated modules/02_activations/02_activations.py to version 1.1.0\n" in answer.out
     assert "def quadruple(x, /):\n    raise NotImplementedError" in student.path("02_activations").read_text("utf-8")
     [backup] = (student.root / ".tito" / "backups").glob("02_*")
     assert backup.read_text("utf-8") == BETA
     assert version(student) == "1.0.0", "the rest of the course is as it was"
     assert tito("update", "--rollback").status == 0 and student.path("02_activations").read_text("utf-8") == BETA
+
+
+@pytest.mark.parametrize("state", ["written", "complete"])
+def test_a_module_with_work_in_it_is_not_replaced_unasked(newer: None, student: Student, tito: Tito, state: str):
+    if state == "complete":
+        progress = {"version": "1.0", "completed_modules": [2], "completion_dates": {"2": "2025-11-16T11:00:00"}}
+        (student.root / ".tito" / "progress.json").write_text(json.dumps(progress), "utf-8")
+        shutil.copy(student.root / ".tito" / "pristine" / student.path("02_activations").relative_to(student.root), student.path("02_activations"))
+    before = tree(student.root)
+    answer = tito("update", "--module", "02")
+    assert answer.status == 1 and "In a script: tito update --module 02 --yes\n" in answer.err
+    head, _, rest = answer.out.partition("This will:\n")
+    assert "To keep your work and take in what the course changed: tito update --module 02 --merge\n" in head and "Clear module completion" in rest
+    asked = tito("update", "--module", "02", "--json")
+    assert asked.status == 2 and "--json can't ask" in asked.err and not asked.out
+    assert tree(student.root) == before
+
+
+def test_a_module_without_work_is_replaced_as_it_is_typed(student: Student, install: Install, tito: Tito):
+    install({"modules/02_activations/02_activations.py": BETA.replace("def quadruple(x):", "def quadruple(x, /):")})
+    answer = tito("update", "--module", "02")
+    assert answer.status == 0 and "Updated modules/02_activations/02_activations.py to version 1.1.0\n" in answer.out
+    assert "empty again" not in answer.out
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminal")
+@pytest.mark.parametrize(("key", "said"), [("1", "Updated modules/02_activations/02_activations.py to version 1.1.0"), ("3", "Nothing was changed.")])
+def test_on_a_terminal_it_asks_before_it_replaces_work(newer: None, student: Student, key: str, said: str):
+    with Terminal(["update", "--module", "02"], cwd=student.root, environment=student.environment()) as terminal:
+        terminal.wait_for("Choice [1]: ")
+        terminal.type(f"{key}\n")
+        assert terminal.end() == (key == "3")
+        assert said in terminal.text
+    assert (student.path("02_activations").read_text("utf-8") == BETA) == (key == "3")
 
 
 @pytest.mark.parametrize("student", ["py", "ipynb"], indirect=True)
@@ -275,6 +411,29 @@ def test_a_merge_is_tested_and_a_complete_module_exported_again(student: Student
     assert student.completed == [1]
     assert student.pytest("-m", "module01", "-q").returncode == 0
     assert "tito export 01" not in tito("export", "--all", "--check").both
+
+
+@pytest.mark.parametrize("student", ["py", "ipynb"], indirect=True)
+def test_a_dry_run_of_a_merge_tests_and_shows_it_and_changes_nothing(student: Student, install: Install, tito: Tito):
+    student.write(ALPHA.replace("def root(x):", "def root(x):  # mine"))
+    install({"modules/01_tensor/01_tensor.py": ALPHA.replace("def root(x):", "def root(x, /):").replace("import math\n", "import math\nimport sys\n")})
+    before = tree(student.root, but=(".tito/lock",))
+    said = tito("update", "--module", "01", "--merge", "--dry-run").out
+    for line in (f"Would merge modules/01_tensor/01_tensor.{student.format} with version 1.1.0", "All tests of the module pass.", "+import sys", "Nothing was changed."):
+        assert f"{line}\n" in said
+    assert "  to settle: root." in said
+    facts = json.loads(tito("update", "--module", "01", "--merge", "--dry-run", "--json").out)
+    assert [conflict["title"] for conflict in facts["conflicts"]] == ["root"] and "+import sys" in facts["diff"]
+    assert tree(student.root, but=(".tito/lock",)) == before
+
+
+def test_a_dry_run_of_a_merge_that_breaks_what_works_leaves_nothing(student: Student, install: Install, tito: Tito):
+    student.solve("01_tensor")
+    install({"modules/01_tensor/01_tensor.py": ALPHA.replace("import math\n", "import math\nmath = None\n")})
+    before = tree(student.root, but=(".tito/lock",))
+    answer = tito("update", "--module", "01", "--merge", "--dry-run")
+    assert answer.status == 1 and "tests fail that pass with your file" in answer.err and ".tito/merge" not in answer.err
+    assert tree(student.root, but=(".tito/lock",)) == before
 
 
 def test_a_merge_that_breaks_what_works_is_refused(student: Student, install: Install, tito: Tito):
@@ -302,8 +461,9 @@ def test_a_complete_module_with_a_conflict_keeps_its_record_and_the_status_says_
     assert "to settle: root." in answer.out and "its export is older than the change" in answer.out
     assert "[x] 01 Tensor" in (status := tito("status").out) and "[export older than the fix]" in status
     told = student.pytest("-m", "module01", "--tito-complete", "-o", "tito_notebook_check=no")
-    assert "  to settle: cell 4 shows a change of the course's to root\n" in told.stdout
-    assert told.returncode == 1 and "cell 4 shows a change of the course's that isn't settled: root" in told.stdout
+    found = re.search(r"  to settle: (modules/01_tensor/01_tensor.py:(\d+)) shows a change of the course's to root\n", told.stdout)
+    assert found and "conflict=" in student.path().read_text("utf-8").splitlines()[int(found[2]) - 2]
+    assert told.returncode == 1 and f"{found[1]} shows a change of the course's that isn't settled: root" in told.stdout
     text = student.path().read_text("utf-8")
     head, _, rest = text.partition("# %% [markdown] conflict=")
     student.path().write_text(head + rest[rest.index("# %% exercise=") :], "utf-8")
@@ -356,11 +516,12 @@ def test_a_module_is_not_taken_back_to_an_older_version_unless_asked_for(student
     install({"modules/01_tensor/01_tensor.py": ALPHA + "\n# %%\nnew = 1\n"})
     tito("update", "--module", "01")
     install({"modules/01_tensor/01_tensor.py": ALPHA}, version="0.9.0")
+    student.path().write_text(student.path().read_text("utf-8") + "# mine\n", "utf-8")
     for merges in ((), ("--merge",)):
         answer = tito("update", "--module", "01", *merges)
-        assert answer.status == 1 and "module 01 Tensor is of 1.1.0 here, which is newer" in answer.err
+        assert answer.status == 1 and "module 01 Tensor is of 1.1.0 here, which is newer" in answer.err and not answer.out
     assert "new = 1" in student.path().read_text("utf-8")
-    assert tito("update", "--module", "01", "--downgrade").status == 0
+    assert tito("update", "--module", "01", "--downgrade", "--yes").status == 0
     assert "new = 1" not in student.path().read_text("utf-8")
 
 
@@ -393,6 +554,33 @@ def test_a_file_that_was_made_read_only_can_be_merged(student: Student, install:
     install({"modules/01_tensor/01_tensor.py": ALPHA.replace("import math\n", "import math\nimport sys\n")})
     assert tito("update", "--module", "01", "--merge").status == 0
     assert "import sys" in student.path().read_text("utf-8")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+@pytest.mark.parametrize("command", [
+    ["update", "--module", "02", "--yes"], ["update", "--module", "02", "--merge"], ["module", "reset", "02", "--yes"],
+    ["module", "convert", "02", "--to", "ipynb"], ["update"],
+], ids=" ".join)  # fmt: skip
+def test_a_working_copy_that_is_a_link_stays_one_and_undo_brings_it_and_its_content_back(
+    newer: None, student: Student, install: Install, tito: Tito, tmp_path: Path, command: list[str]
+):
+    if command == ["update"]:  # of a course in which the module has another name
+        install({
+            "curriculum.toml": text(student, "curriculum.toml").replace('slug = "activations"', 'slug = "nonlinear"'),
+            "modules/02_activations/02_activations.py": None, "modules/02_nonlinear/02_nonlinear.py": BETA,
+        }, version="1.2.0")  # fmt: skip
+    outside, path = tmp_path / "mein Ordner" / "02.py", student.path("02_activations")
+    outside.parent.mkdir()
+    path.rename(outside)
+    path.symlink_to(outside)
+    before = tree(student.root, but=(".tito",))
+    assert tito(*command).status == 0
+    assert tree(student.root, but=(".tito",)) != before
+    links = [found for found in student.root.rglob("02_*.*") if found.is_symlink()]
+    assert [link.readlink() for link in links] == ([] if "convert" in command else [outside])
+    assert tito("undo").status == 0
+    assert path.readlink() == outside and outside.read_text("utf-8") == BETA
+    assert tree(student.root, but=(".tito",)) == before
 
 
 # --- what goes wrong -----------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ NONE, HALF, ALL = "0 of 4 tests passed", "2 of 4 tests passed", "4 of 4 tests pa
 KEYS = "q quit"
 WRONG = ALPHA.replace("2 * x", "x * x")
 _LIMIT = 60  # seconds without the verdict before a test gives up
+EMPTY = "\x1b[H\x1b[J"
 RESTORED = "\x1b[?1049l\x1b[?25h"
 _TO_DEFAULT = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.executable, [sys.executable, '-m', 'tito', *sys.argv[1:]])"
 
@@ -144,6 +145,33 @@ def test_a_save_ends_a_run_that_never_ends(student: Student, temporary: Path, tm
             os.kill(int(pids.read_text()), 0)
 
 
+@posix
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        pytest.param("while True: pass", "interrupted after 1 seconds (tito_patience)", id="time"),
+        pytest.param(
+            "x = [x]; [x.append(bytes(10**7)) for _ in iter(int, 1)]", "MemoryError", id="memory",
+            marks=pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps a limit on memory"),
+        ),
+    ],
+)
+def test_the_first_test_that_takes_too_much_ends_the_run(student: Student, temporary: Path, code: str, told: str):
+    (student.root / "tests" / "01_tensor" / "test_many.py").write_text(MANY, "utf-8")
+    student.pytest_ini("tito_patience", "1")
+    with piped(student, temporary) as watcher:
+        watcher.wait_for("0 of 104 tests passed")
+        student.write(ALPHA.replace("return 2 * x", code))
+        assert re.search(r" 3 not run, \d\.\d\d s", watcher.wait_for(" not run, ")), "one limit, not one for each test"
+        shown = watcher.wait_for(told) + watcher.wait_for(code)
+        assert "in double" in shown
+        student.solve()
+        watcher.wait_for(ALL)
+        watcher.process.terminate()
+        assert watcher.process.wait(60) == 0
+    assert list(temporary.iterdir()) == []
+
+
 MANY = """\
 import pytest
 from tinytorch.core.tensor import double
@@ -182,6 +210,21 @@ def test_a_crash_among_many_names_the_test(student: Student, temporary: Path, x:
 
 
 @posix
+@pytest.mark.parametrize("x", [0, 12], ids=["own share", "other share"])
+def test_a_loop_in_one_share_ends_the_others(student: Student, temporary: Path, x: int):
+    (student.root / "tests" / "01_tensor" / "test_many.py").write_text(MANY, "utf-8")
+    student.pytest_ini("tito_patience", "1")
+    with piped(student, temporary) as watcher:
+        watcher.wait_for("0 of 104 tests passed")
+        student.write(ALPHA.replace("return 2 * x", f"while type(x) is int and x == {x}: pass\n    return 2 * x"))
+        assert "failed" not in watcher.wait_for(f"failed: test_many.py::test_many[{x}]").replace("failed: test_many", "")
+        watcher.wait_for("interrupted after 1 seconds")
+        student.solve()
+        watcher.wait_for(ALL)
+    assert not any("no verdict" in line for line in watcher.seen)
+
+
+@posix
 def test_a_changed_configuration_is_read(student: Student, temporary: Path):
     student.solve()
     with piped(student, temporary) as watcher:
@@ -192,7 +235,15 @@ def test_a_changed_configuration_is_read(student: Student, temporary: Path):
 
 
 @posix
-def test_broken_tests_and_a_broken_state_are_told(student: Student, temporary: Path):
+def test_a_broken_state_is_told_from_the_beginning_and_nobody_is_blamed(student: Student, temporary: Path):
+    (student.root / ".tito" / "progress.json").write_text("{", "utf-8")
+    with piped(student, temporary) as watcher:
+        told = watcher.wait_for("tito system health --repair")
+        assert "ERROR: " in told and "progress.json is malformed: line 1" in told and "os._exit" not in told
+
+
+@posix
+def test_broken_tests_are_told(student: Student, temporary: Path):
     with piped(student, temporary) as watcher:
         watcher.wait_for(NONE)
         student.solve()
@@ -301,3 +352,42 @@ def test_no_colour_is_respected(student: Student):
         terminal.type("q")
         assert terminal.end() == 0
         assert "\x1b[1m" not in terminal.seen and "\x1b[33m" not in terminal.seen
+
+
+@on_a_terminal
+def test_a_long_run_names_its_test_and_says_that_the_verdict_is_older(student: Student):
+    with watching(student) as terminal:
+        terminal.shows(NONE)
+        student.write(ALPHA.replace("return 2 * x", "while True: pass"))
+        terminal.shows("a save starts it anew")
+        shown = terminal.text.rpartition("a save starts it anew")[2]
+        assert "test_double.py::test_double[one]" in shown
+        assert shown.index("before this save:") < shown.index(NONE), "the verdict is older, and says so"
+        terminal.type("q")
+        assert terminal.end() == 0
+
+
+@on_a_terminal
+def test_a_module_that_is_complete_names_the_next_one(student: Student):
+    student.solve()
+    with watching(student) as terminal:
+        terminal.shows("To complete the module: c")
+        terminal.type("c")
+        terminal.shows("Module 01 Tensor is complete.")
+        terminal.type("a")
+        terminal.shows("Module 01 Tensor is complete. Next: tito module start 02")
+        terminal.type("q")
+        assert terminal.end() == 0
+
+
+@on_a_terminal
+def test_a_page_begins_and_ends_empty(student: Student):
+    with watching(student) as terminal:
+        terminal.shows(NONE)
+        terminal.type("a")
+        terminal.shows("4 not written yet")
+        page = terminal.seen[: terminal.seen.index("4 not written yet")]
+        assert page.rindex(RESTORED) < page.rindex(EMPTY)
+        terminal.type("q")
+        assert terminal.end() == 0
+        assert terminal.seen.rindex(KEYS) < terminal.seen.rindex(EMPTY)

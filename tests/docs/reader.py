@@ -170,6 +170,7 @@ class Reader:
             "complete": self.complete,
             "replace": self.replace,
             "type": self.answer,
+            "temporary": self.use_temporary_folder,
             "write": lambda path: self.write(path, action.body),
         }
         verbs[verb](*words)
@@ -231,6 +232,11 @@ class Reader:
         printed = self.output(f"pytest -q -m '{expression}' --tito-complete -o tito_notebook_check=false")
         if self.status:
             raise WrongPage(f"{self.name}: modules {numbers} can't be completed:\n{printed}")
+
+    def use_temporary_folder(self) -> None:
+        """Give what follows a temporary folder of its own, without what others have left in the machine's."""
+        (self.home / "temporary").mkdir()
+        self.variables["TMPDIR"] = str(self.home / "temporary")
 
     def answer(self, text: str) -> None:
         self.typed = text

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tests.jobs import chores
 from tinytorch.errors import ConfigError
 from tinytorch.jobs import Job
 from tinytorch.jobs import workers as workers_module
+from tinytorch.jobs.stopping import Stop
 
 
 @pytest.fixture
@@ -167,3 +169,19 @@ def test_ctrl_c_reaches_the_run_and_not_the_workers(tmp_path):
 
 def test_the_window_follows_the_number_of_workers():
     assert workers_module.Processes(3).window == 6
+
+
+def test_threads_share_the_work_and_hear_of_a_stop(tmp_path):
+    """Work in this process can end in the middle of an item: it looks at the `stop` that it shares with the run."""
+    stop = Stop()
+    meet = threading.Barrier(3, timeout=10)
+    first = {item.id for item in chores.items(3)}
+
+    def work(item):
+        if item.id in first:
+            meet.wait()  # three at a time, or it breaks
+            stop.signal = signal.SIGTERM
+        return item.id
+
+    progress = Job(tmp_path / "job").run(chores.items(30), work, threads=3, stop=stop)
+    assert progress.stopped == "SIGTERM" and progress.failed == 0 and 3 <= progress.processed < 30

@@ -181,6 +181,12 @@ class Student:
 
         self.path(module).write_text(text if self.format == "py" else to_notebook(text), "utf-8")
 
+    def pytest_ini(self, name: str, value: str) -> None:
+        """Add a setting to the workspace's configuration of pytest."""
+        path = self.root / "pyproject.toml"
+        begin = "[tool.pytest.ini_options]\n"
+        path.write_text(path.read_text("utf-8").replace(begin, f'{begin}{name} = "{value}"\n'), "utf-8")
+
     def solve(self, *modules: str) -> None:
         for module in modules or ("01_tensor",):
             self.write(SOLUTIONS[module], module)

@@ -69,7 +69,7 @@ def updatable(student: Student, tmp_path: Path) -> Student:
     return student
 
 
-@pytest.mark.parametrize("arguments", [("update",), ("update", "--module", "01"), ("update", "--rollback")], ids=" ".join)
+@pytest.mark.parametrize("arguments", [("update",), ("update", "--module", "01", "--yes"), ("update", "--rollback")], ids=" ".join)
 @pytest.mark.parametrize("way", ["kill", "full"])
 def test_an_update_that_is_killed_or_meets_a_full_disk_is_all_or_nothing(
     updatable: Student, tmp_path: Path, arguments: tuple[str, ...], way: str

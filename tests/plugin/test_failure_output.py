@@ -113,3 +113,14 @@ def test_plain_assertions_need_no_rewriting(student: Student):
     student.write(SQUARED)
     done = student.pytest("-m", "module01", "--assert=plain")
     assert "    assert got == 2 * x\n\nwith      got = 1\n          x = 1\n" in done.stdout, done.stdout
+
+
+@in_both_formats
+@pytest.mark.parametrize("use", ["double(x).real", "double(x) + 1", "double(x)"], ids=["attribute", "operand", "value"])
+def test_a_forgotten_return_is_named(student: Student, use: str):
+    student.write(ALPHA.replace("def double(x):", "def double(x) -> float:").replace("return 2 * x", "2 * x"))
+    (student.root / "tests/01_tensor/test_none.py").write_text(
+        f"from tinytorch.core.tensor import double\n\ndef test_none():\n    x = 3\n    got = {use}\n    assert got == 6\n", "utf-8"
+    )
+    done = student.pytest("tests/01_tensor/test_none.py")
+    assert done.stdout.count("double can end without a return, which gives None: is it missing?") == 1, done.stdout

@@ -30,17 +30,37 @@ def test_counts_are_in_the_order_of_the_exercises_and_name_their_places(student:
     begins = ALPHA.splitlines().index("def double(x):") + 1
     file = f"modules/01_tensor/01_tensor.{student.format}"
     assert told["exercises"][0] == {
-        "exercise": "double", "passed": 3, "tests": 3, "missing": "", "place": f"{file}:{begins if student.format == 'py' else 'cell 3:1'}",
+        "exercise": "double", "passed": 3, "tests": 3, "failed": 0, "missing": "", "place": f"{file}:{begins if student.format == 'py' else 'cell 3:1'}",
     }  # fmt: skip
     assert [count["exercise"] for count in told["exercises"]] == ["double", "root"]
 
 
 @pytest.mark.parametrize("arguments", [(), ("-n", "2")], ids=["one process", "xdist"])
-def test_what_failed_before_is_named(student: Student, tmp_path: Path, arguments: tuple[str, ...]):
-    student.write(ALPHA.replace("math.sqrt(x)", "x"))
-    assert verdict(student, tmp_path, *arguments)["failed_before"] == []
-    student.write(ALPHA.replace("math.sqrt(x)", "x").replace("2 * x", "x * x"))
-    assert verdict(student, tmp_path, *arguments)["failed_before"] == ["tests/01_tensor/test_root.py::test_root"]
+def test_the_failure_to_look_at_first_depends_on_no_earlier_run(student: Student, tmp_path: Path, arguments: tuple[str, ...]):
+    both = ALPHA.replace("2 * x", "x * x").replace("math.sqrt(x)", "x")
+    for text in (both, both.replace("x * x", "import_sys()"), both):
+        student.write(text)
+        told = receipt(student, tmp_path, *arguments)["failures"]
+    assert told[0]["test"].endswith("test_double[one]") and told[0]["hints"] == ["You squared it."]
+
+
+def test_real_failures_and_empty_exercises_are_counted_apart(student: Student, tmp_path: Path):
+    student.write(ALPHA.replace("return 2 * x", 'if x == 1: return 3\n    raise NotImplementedError("exercise double: return twice x")'))
+    told = receipt(student, tmp_path)
+    double = told["verdicts"]["module01"]["exercises"][0]
+    assert (double["failed"], double["missing"]) == (1, "1 failed, 2 not written yet")
+    assert told["not_passed"]["module01"] == [
+        "1 of 4 required tests failed: tests/01_tensor/test_double.py::test_double[one]",
+        "2 of 4 required tests met an exercise that is not written yet: "
+        "tests/01_tensor/test_double.py::test_double[two], tests/01_tensor/test_double.py::test_double_of_random_numbers",
+    ]
+
+
+def test_an_empty_exercise_is_told_with_the_students_line_and_what_was_printed(student: Student, tmp_path: Path):
+    student.write(ALPHA.replace("return 2 * x", 'print("here", x)\n    raise NotImplementedError("exercise double: return twice x")'))
+    first = receipt(student, tmp_path)["failures"][0]
+    line = ALPHA.splitlines().index("def double(x):") + 4
+    assert first["place"] == f"modules/01_tensor/01_tensor.py:{line}" and first["printed"] == ["here 1"]
 
 
 @pytest.mark.parametrize("text", ["import nomath", "def ("], ids=["import", "syntax"])

@@ -158,8 +158,8 @@ class Job:
 
     def outcomes(
         self, items: Iterable[Item], work: Callable[[Item], Any], *,
-        total: int | None = None, workers: int = 0, client: distributed.Client | None = None, ordered: bool = False,
-        report: Callable[[Progress], None] | None = None,
+        total: int | None = None, workers: int = 0, threads: int = 0, client: distributed.Client | None = None, ordered: bool = False,
+        stop: Stop | None = None, report: Callable[[Progress], None] | None = None,
         confirm: Callable[[Config, Config], bool] | None = None, force_rebuild: bool = False,
     ) -> Iterator[Outcome]:
         """Process the items that are not done yet, and give what came of each, which is recorded by then.
@@ -174,8 +174,10 @@ class Job:
                 it must be a function of a module that they can import.
             total: how many items there are, where `len(items)` doesn't tell.
             workers: processes besides this one.
+            threads: of this process, which share the work if it waits more than it computes; not with workers.
             client: of a Dask cluster, which then does the work.
             ordered: outcomes come in the order of the items, not as they are finished.
+            stop: becomes true when the run is asked to end, so that work in this process can end in the middle of an item.
             report: told at the beginning and the end, and at most ten times in a second.
             confirm: asked with the recorded and the present configuration if they differ: whether to keep what is done
                 and do the rest with the new one.
@@ -185,11 +187,11 @@ class Job:
             work in the folder, two items have one id, the disk is full, or the folder can't be written.
         """
         total = len(items) if total is None and isinstance(items, Sized) else total
-        with self._opened() as opened, asked_to_stop() as stop, self._tracked():
+        with self._opened() as opened, asked_to_stop(stop) as stop, self._tracked():
             self._begin(opened, total, confirm, force_rebuild=force_rebuild)
             run = _Run(self, opened, items, total, stop, report)
             try:
-                for item, came in place(workers, client).attempts(work, run.todo(), run.enter, ordered=ordered):
+                for item, came in place(workers, threads, client).attempts(work, run.todo(), run.enter, ordered=ordered):
                     yield Outcome(item, came.value, first_line(came.error) if came.error else None)
             finally:
                 run.end()

@@ -21,12 +21,12 @@ class Stop:
 
 
 @contextmanager
-def asked_to_stop() -> Iterator[Stop]:
+def asked_to_stop(stop: Stop | None = None) -> Iterator[Stop]:
     """Catch the signals while the block runs. Outside the main thread they can't be caught, and nothing changes.
 
     Raises: KeyboardInterrupt inside the block at the second signal.
     """
-    stop = Stop()
+    stop = Stop() if stop is None else stop
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return

@@ -1,4 +1,4 @@
-"""Where items are processed: here, in worker processes of this machine, or on a Dask cluster."""
+"""Where items are processed: here, in threads or worker processes of this machine, or on a Dask cluster."""
 from __future__ import annotations
 
 import itertools
@@ -188,6 +188,23 @@ def _submitted(executor: Executor, work: Callable[[T], Any], item: T) -> Future[
         return future
 
 
+class Threads(_Elsewhere):
+    """Threads of this process, for work that waits more than it computes."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    @property
+    def window(self) -> int:
+        return _IN_HAND * self.count
+
+    def open(self, work: Callable[[Any], Any]) -> Executor:
+        return futures.ThreadPoolExecutor(self.count, thread_name_prefix="tinytorch-job")
+
+    def close(self, executor: Executor, *, abandon: bool) -> None:
+        executor.shutdown(cancel_futures=True)  # a thread can't be abandoned in the middle of an item
+
+
 class Processes(_Elsewhere):
     """Worker processes of this machine.
 
@@ -307,10 +324,12 @@ def connect(scheduler: str) -> distributed.Client:
         raise DataError(f"no Dask scheduler answers at {scheduler}: {error}. Is it running, and is this its address?", retryable=True) from error
 
 
-def place(workers: int, client: distributed.Client | None) -> Place:
-    """Where `workers` processes do the work (0: this one), or a cluster if there is a client of one."""
+def place(workers: int, threads: int, client: distributed.Client | None) -> Place:
+    """Where `workers` processes do the work (0: this one), or `threads` of this one, or a cluster if there is a client of one."""
     if client is not None:
         return Cluster(client)
+    if threads:
+        return Threads(threads)
     if workers < 0:
         raise ConfigError(f"workers is {workers}; it is the number of processes, 0 for none besides this one")
     return Processes(workers) if workers else Here()

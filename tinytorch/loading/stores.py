@@ -257,7 +257,7 @@ class S3Store(_NetworkStore):
             retries={"total_max_attempts": 1}, connect_timeout=_TIMEOUT[0], read_timeout=_TIMEOUT[1], max_pool_connections=_CONNECTIONS
         )
         try:
-            self._client: Any = boto3.session.Session().client("s3", config=config)
+            self.client: Any = boto3.session.Session().client("s3", config=config)
         except (BotoCoreError, ValueError) as error:
             raise CloudError(f"{place}: boto3 can't be set up ({error}). Look at AWS_PROFILE, AWS_REGION and AWS_ENDPOINT_URL") from error
 
@@ -270,7 +270,7 @@ class S3Store(_NetworkStore):
         from urllib3.exceptions import HTTPError
 
         try:
-            body = self._client.get_object(Bucket=self.bucket, Key=self._key(name), **ranged)["Body"]
+            body = self.client.get_object(Bucket=self.bucket, Key=self._key(name), **ranged)["Body"]
             try:
                 for piece in body.iter_chunks(_PIECE):
                     into += piece
@@ -278,23 +278,23 @@ class S3Store(_NetworkStore):
             finally:
                 body.close()
         except (ClientError, BotoCoreError, HTTPError) as error:
-            raise self._refused(name, error) from error
+            raise self.refused(name, error) from error
 
     def size(self, name: str) -> int:
         from botocore.exceptions import BotoCoreError, ClientError
 
         def ask() -> int:
             try:
-                return int(self._client.head_object(Bucket=self.bucket, Key=self._key(name))["ContentLength"])
+                return int(self.client.head_object(Bucket=self.bucket, Key=self._key(name))["ContentLength"])
             except (ClientError, BotoCoreError) as error:
-                raise self._refused(name, error) from error
+                raise self.refused(name, error) from error
 
         return self.retry.call(ask)
 
     def close(self) -> None:
-        self._client.close()
+        self.client.close()
 
-    def _refused(self, name: str, error: Exception) -> TinyTorchError:
+    def refused(self, name: str, error: Exception) -> TinyTorchError:
         """What S3 answered, as an error that says what to do."""
         from botocore import exceptions
 

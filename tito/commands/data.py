@@ -12,10 +12,11 @@ _DATASETS = "tito.commands.datasets"
     cls=Group,
     lazy={
         "list": f"{_DATASETS}:list_datasets", "download": _DATASETS, "show": _DATASETS, "verify": f"{_DATASETS}:verify_datasets", "path": f"{_DATASETS}:print_path", "clean": _DATASETS,
+        "transfer": "tito.commands.data_transfer",
         "recommend": "tito.commands.data_recommend",
         "cache": "tito.commands.data_cache",
     },
     example="tito data list\ntito data download mnist",
 )  # fmt: skip
 def data() -> None:
-    """Get datasets, look at them, load them fast, and cache features."""
+    """Get datasets, send files, load them fast, and cache features."""

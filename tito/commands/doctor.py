@@ -1,9 +1,7 @@
 """`tito doctor`."""
 from __future__ import annotations
 
-import shutil
 import sys
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -69,6 +67,8 @@ def _repaired(patient: opening.Patient) -> list[str]:
 
     if patient.workspace and not patient.knows_course and (brought_back := repair.bring_back_course(patient.workspace)):
         return [*brought_back, *_repaired(opening.for_a_doctor())]
+    if patient.error and patient.workspace and (aside := repair.set_aside_plans(patient.workspace)):
+        return [*aside, *_repaired(opening.for_a_doctor())]
     workspace = None if patient.error else patient.workspace
     return [*_brought_over(workspace), *(repair.repair(workspace) if workspace else ()), *leftovers.remove(workspace)]
 
@@ -97,7 +97,7 @@ def _say(workspace: Workspace | None, repairs: Sequence[str], groups: Mapping[st
         first, *others = _wrapped(check.text)
         _say_marked(check.state, first)
         for line in [*others, *(f"  {line}" for line in _wrapped(check.fix, commands=True))]:
-            render.say(" " * _MARGIN + line)
+            render.say(" " * _MARGIN + line, whole=True)
         render.say()
     good = {group: checks[0].text for group, checks in groups.items() if checks[0].state == GOOD}
     width = max(map(len, groups))
@@ -115,13 +115,12 @@ def _say_marked(state: str, text: str) -> None:
 
 def _wrapped(text: str, *, commands: bool = False) -> list[str]:
     """Lines that fit a terminal; a command, which is what doesn't end as a sentence, stays whole to be copied."""
-    if not render.is_colourful():
-        return text.splitlines()
-    width = max(shutil.get_terminal_size().columns - _MARGIN - 2, 20)
+    columns = render.columns(sys.stdout)
+    width = max(columns - _MARGIN - 2, 20) if columns else 0
     lines = []
     for line in text.splitlines():
         whole = commands and (not line.endswith(".") or line.endswith(" ."))
-        lines += [line] if whole else textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False)
+        lines += [line] if whole else render.wrapped(line, width).splitlines()
     return lines
 
 

@@ -85,13 +85,12 @@ def run(name: str, working_copy: bool, arguments: tuple[str, ...]) -> int:
 
     It is achieved if all its checks pass. What follows `--` goes to pytest.
     """
-    from pytest_tinytorch.starting import check_needs, check_written
+    from pytest_tinytorch.starting import check_here, check_needs
     from tito import running
 
     workspace, milestone = _opened(name)
+    check_here(workspace, milestone)
     if working_copy:
-        check_written(workspace, milestone)
         return running.run(workspace, "try", milestone, arguments)
     check_needs(workspace, milestone)
-    check_written(workspace, milestone)
     return running.complete(workspace, milestone, arguments)

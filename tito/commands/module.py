@@ -147,10 +147,10 @@ def watch(name: str) -> int:
 
     Shows the verdict, and the failure to look at first. Ends with q or Ctrl-C; it completes nothing by itself.
     """
-    from pytest_tinytorch.starting import check_written
+    from pytest_tinytorch.starting import check_here
 
     workspace, module = opening.module_workspace(name)
-    check_written(workspace, module)
+    check_here(workspace, module)
     from tito.watch import watch_module
 
     return watch_module(workspace, module)
@@ -176,16 +176,18 @@ def complete(name: str, arguments: tuple[str, ...]) -> int:
 def hint(name: str, again: bool, as_json: bool) -> int:
     """Give the next hint for the first test that fails.
 
-    Runs the tests in the order of the exercises, up to the first that fails. Its hints come one at a time, from general to specific.
+    Runs the tests and chooses the failure to look at first, as `tito module watch` does. Its hints come one at a time, from general to specific.
     """
     from pytest_tinytorch import hinting
-    from pytest_tinytorch.starting import check_written
+    from pytest_tinytorch.completion import way_on
+    from pytest_tinytorch.starting import check_here
     from tito import running
 
     workspace, module = opening.module_workspace(name)
-    check_written(workspace, module)
+    check_here(workspace, module)
     found = running.look(workspace, module, quiet=as_json)
-    given = hinting.give(workspace, module, [hinting.Failed.read(data) for data in found["failures"]], again=again)
+    first = next(map(hinting.Failed.read, found["failures"]), None)
+    given = hinting.give(workspace, module, first, again=again) if first else None
     reasons = found["not_passed"].get(module.marker, [])
     if as_json:
         render.data(hinting.as_json(module, given, reasons))
@@ -194,7 +196,9 @@ def hint(name: str, again: bool, as_json: bool) -> int:
     elif reasons:
         render.error(f"No test of {module.label} failed, but: {'; '.join(reasons)}. See: tito module test {module.number}")
     else:
-        render.say(f"All tests of {module.label} pass. To complete it: tito module complete {module.number}")
+        render.say(
+            way_on(workspace, module) or f"All tests of {module.label} pass. To complete it: tito module complete {module.number}"
+        )
     return 0 if (given.hints if given else not reasons) else 1
 
 
@@ -227,12 +231,12 @@ def reset(name: str, yes: bool) -> int:
     Backs up your work, then puts the course's version in its place. Clears this module's completion and no other. Your export stays.
     """
     from pytest_tinytorch.reset import reset_module
-    from pytest_tinytorch.starting import check_written
+    from pytest_tinytorch.starting import check_here
     from tito.dialogs import reset_is_wanted
 
     workspace, module = opening.module_workspace(name)
-    check_written(workspace, module)
-    if not yes and not reset_is_wanted(workspace, module):
+    check_here(workspace, module)
+    if not yes and not reset_is_wanted(workspace, module, command=f"tito module reset {module.number}"):
         return 1
     done = reset_module(workspace, module)
     _say_saved(workspace, done.backups)
@@ -255,12 +259,12 @@ def reset(name: str, yes: bool) -> int:
 def solution(name: str, give_up: bool, yes: bool) -> int:
     """Show the course's solution, once yours is complete."""
     from pytest_tinytorch.course import stubs
-    from pytest_tinytorch.starting import check_written
+    from pytest_tinytorch.starting import check_here
     from pytest_tinytorch.state import progress
     from tito.dialogs import confirmed
 
     workspace, module = opening.module_workspace(name)
-    check_written(workspace, module)
+    check_here(workspace, module)
     source = workspace.course.source(module).read_text("utf-8")
     if not stubs.tells(source):
         render.error(f"Module {module.label} is your instructor's own, and its solution is not in this workspace.")
@@ -285,11 +289,11 @@ def diff(name: str) -> None:
 
     Sources are compared, cell by cell; outputs are not.
     """
-    from pytest_tinytorch.starting import check_written
+    from pytest_tinytorch.starting import check_here
     from pytest_tinytorch.workspace import changes
 
     workspace, module = opening.module_workspace(name)
-    check_written(workspace, module)
+    check_here(workspace, module)
     copy = workspace.working_copy(module)
     opening.tell_of_two_forms(workspace, copy)
     before, cells = changes.started_from(workspace, module)
@@ -304,11 +308,11 @@ def convert(name: str, form: str) -> None:
 
     The old form is backed up, then removed.
     """
-    from pytest_tinytorch.starting import check_written
+    from pytest_tinytorch.starting import check_here
     from pytest_tinytorch.workspace.conversion import convert_module
 
     workspace, module = opening.module_workspace(name)
-    check_written(workspace, module)
+    check_here(workspace, module)
     done = convert_module(workspace, module, form)
     if not done.changed:
         render.say(f"{workspace.relative(done.path)} is what the module has already.")

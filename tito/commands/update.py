@@ -15,6 +15,7 @@ from tito.options import json_option
 from tito.tab import modules
 
 if TYPE_CHECKING:
+    from pytest_tinytorch.course.curriculum import Module
     from pytest_tinytorch.update.plan import ModuleChange, Plan, Step
     from pytest_tinytorch.update.releases import Reason
     from pytest_tinytorch.update.update import Taken
@@ -27,29 +28,33 @@ _WOULD = {"add": "Would add", "update": "Would update", "remove": "Would remove"
 
 @click.command(cls=Command, example="tito update --check\ntito update\ntito update --module 05 --merge\ntito update --config ../handout/course.yml")
 @click.option("--check", is_flag=True, help="List what the installed course changed, and why. Changes nothing.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, file by file. Changes nothing.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, file by file, or by --merge to your work. Changes nothing.")
 @click.option("--config", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Take in a changed course.yml of your instructor's, with the folders that it names.")
 @click.option("--module", "name", metavar="NN", shell_complete=modules, help="Put the course's version of one module in place of yours, after a backup.")
 @click.option("--merge", "merges", is_flag=True, help="With --module: merge the course's changes into your work.")
+@click.option("--yes", is_flag=True, help="With --module: replace your work without asking.")
 @click.option("--rollback", is_flag=True, help="Take the last update back.")
 @click.option("--downgrade", is_flag=True, help="Go to an older version of the course.")
 @json_option
 def update(
-    check: bool, dry_run: bool, config: Path | None, name: str | None, merges: bool, rollback: bool, downgrade: bool, as_json: bool
+    check: bool, dry_run: bool, config: Path | None, name: str | None, merges: bool, yes: bool, rollback: bool, downgrade: bool,
+    as_json: bool,
 ) -> int:
     """Bring the installed course's changes into this workspace.
 
     Tests, milestones and other files that you have not modified are replaced, new ones are added. Your modules are never
     touched, unless you ask for one with --module.
     """
-    if sum(map(bool, (check, dry_run, name, rollback))) > 1 or (merges and not name) or (downgrade and rollback):
-        raise click.UsageError("Give one of --check, --dry-run, --module NN and --rollback; --merge goes with --module.")
+    if sum(map(bool, (check, dry_run and not merges, name, rollback))) > 1 or ((merges or yes) and not name) or (downgrade and rollback):
+        raise click.UsageError(
+            "Give one of --check, --dry-run, --module NN and --rollback; --merge and --yes go with --module, --dry-run with --merge too."
+        )
     if config and (name or rollback):
         raise click.UsageError("--config brings a whole course: it doesn't go with --module or --rollback.")
     if rollback:
         return _rollback(opening.workspace(), as_json=as_json)
     if name:
-        return _module(opening.workspace(), name, merges=merges, downgrade=downgrade, as_json=as_json)
+        return _module(opening.workspace(), name, merges=merges, dry_run=dry_run, yes=yes, downgrade=downgrade, as_json=as_json)
     from pytest_tinytorch.update import plan
     from pytest_tinytorch.update.update import COMMAND, check_direction
     from pytest_tinytorch.update.update import update as bring_up_to_date
@@ -108,27 +113,37 @@ def _say_available(workspace: Workspace, planned: Plan) -> None:
     if not (files or skipped or planned.modules):
         render.say("Everything is up to date.")
         return
-    reasons: dict[tuple[str, str, str], None] = {}
+    reasons: dict[Reason, None] = {}
     reasons_of = _reasons(workspace, planned)
     render.say("Available updates:" if files else "Available updates: none")
     for label, steps in _gathered(files):
         found = [reason for step in steps for reason in reasons_of(step.path)]
-        reasons |= dict.fromkeys((r.version, KINDS[r.kind], r.why) for r in found)
+        reasons |= dict.fromkeys(found)
         render.say(f"   {label} ({KINDS[found[0].kind] if found else _DONE[steps[0].action].lower()})")
     for step in skipped:
         render.say(f"   {step.path} (will be {_DONE[step.action].lower()}: {step.why_not})")
-    for module in planned.modules:
-        reasons |= dict.fromkeys((r.version, KINDS[r.kind], r.why) for path in module.paths for r in reasons_of(path))
     if reasons:
         render.say("\nWhat changed:")
-        for version, kind, why in reasons:
-            render.say(f"   {version}, {kind}: {why}")
-    if planned.modules:
+        for reason in reasons:
+            render.say(f"   {_told(reason)}")
+    if changed := [module for module in planned.modules if module.has_base]:
         render.say("\nModules that changed, which 'tito update' does not touch:")
-        for module in planned.modules:
+        for module in changed:
+            render.say(f"   {module.module.label} ({module.state}): {module.command}")
+            for reason in dict.fromkeys(reason for path in module.paths for reason in reasons_of(path)):
+                render.say(f"      {_told(reason)}")
+    if unknown := [module for module in planned.modules if not module.has_base]:
+        render.say("\nModules that may have changed. What you started from isn't known any more, so they can't be merged. Yours are backed up first:")
+        for module in unknown:
             render.say(f"   {module.module.label} ({module.state}): {module.command}")
     if files:
         render.say("\nRun 'tito update' to apply, or 'tito update --dry-run' to preview.")
+
+
+def _told(reason: Reason) -> str:
+    from pytest_tinytorch.update.releases import KINDS
+
+    return f"{reason.version}, {KINDS[reason.kind]}: {reason.why}"
 
 
 def _gathered(steps: Sequence[Step]) -> list[tuple[str, list[Step]]]:
@@ -171,7 +186,7 @@ def _say_done(planned: Plan, words: dict[str, str]) -> None:
     if planned.modules:
         render.say()
         for change in planned.modules:
-            verb = "merge the change into" if change.command.endswith("--merge") else "take the change of"
+            verb = "merge the change into" if change.is_merged else "take the change of" if change.has_base else "take the course's version of"
             render.say(f"To {verb} module {change.module.number}: {change.command}")
         render.say(f"To reset a module to latest: tito module reset {planned.modules[0].module.number}")
     if words is _DONE and any(step.action not in ("skip", "keep") for step in planned.visible):
@@ -197,7 +212,8 @@ def _as_json(workspace: Workspace, planned: Plan) -> dict[str, Any]:
         ],
         "modules": [
             {
-                "number": m.module.number, "state": m.state, "since": m.since, "command": m.command, "paths": list(m.paths),
+                "number": m.module.number, "state": m.state, "since": m.since, "command": m.command, "has_base": m.has_base,
+                "paths": list(m.paths),
                 "reasons": [reason for path in m.paths for reason in why(path)],
             }
             for m in planned.modules
@@ -208,21 +224,36 @@ def _as_json(workspace: Workspace, planned: Plan) -> dict[str, Any]:
 # --- one module ---------------------------------------------------------------------------------------------------
 
 
-def _module(workspace: Workspace, name: str, *, merges: bool, downgrade: bool, as_json: bool) -> int:
-    from pytest_tinytorch.update.update import merge_module, take_module
+def _module(workspace: Workspace, name: str, *, merges: bool, dry_run: bool, yes: bool, downgrade: bool, as_json: bool) -> int:
+    from pytest_tinytorch.update.update import check_module, merge_module, replaces_work, take_module
 
     module = workspace.course.module(name)
-    taken = (merge_module if merges else take_module)(workspace, module, downgrade=downgrade)
+    replaces = not merges and replaces_work(workspace, module)
+    if replaces and not yes:
+        check_module(workspace, module, workspace.store.read("version.json"), downgrade=downgrade)  # nobody is asked in vain
+        if as_json:
+            raise click.UsageError("--json can't ask whether your work may be replaced; add --yes, or --merge to keep it.")
+        if not _is_wanted(workspace, module):
+            return 1
+    if merges:
+        taken = merge_module(workspace, module, downgrade=downgrade, dry_run=dry_run)
+    else:
+        taken = take_module(workspace, module, downgrade=downgrade)
     if as_json:
         render.data(_taken_as_json(workspace, taken))
         return 0
     if not taken.written and not taken.steps:
         render.say(f"There is nothing to merge: your module {module.label} has all of version {taken.version}.")
         return 0
+    if dry_run:
+        _say_would_merge(workspace, taken)
+        return 0
     for path in taken.backups:
         render.say(f"Backed up to {workspace.relative(path)}")
     for written in taken.written:
         render.say(f"{'Merged' if merges else 'Updated'} {written} {'with' if merges else 'to'} version {taken.version}", bold=True)
+    if replaces:
+        render.say("Its exercises are empty again; what you wrote is in the backup.")
     for step in taken.steps:
         render.say(f"{_DONE[step.action]} {_path(step)}")
     _say_merged(workspace, taken)
@@ -233,7 +264,28 @@ def _module(workspace: Workspace, name: str, *, merges: bool, downgrade: bool, a
     return 0
 
 
-def _say_merged(workspace: Workspace, taken: Taken) -> None:
+def _say_would_merge(workspace: Workspace, taken: Taken) -> None:
+    for written in taken.written:
+        render.say(f"Would merge {written} with version {taken.version}", bold=True)
+    for step in taken.steps:
+        render.say(f"{_WOULD[step.action]} {_path(step)}")
+    _say_merged(workspace, taken, dry_run=True)
+    if taken.diff:
+        render.say()
+        render.diff(taken.diff)
+    render.say("\nNothing was changed.")
+
+
+def _is_wanted(workspace: Workspace, module: Module) -> bool:
+    from pytest_tinytorch.update.update import COMMAND, can_be_merged
+    from tito.dialogs import reset_is_wanted
+
+    command = f"{COMMAND} --module {module.number}"
+    keeping = f"To keep your work and take in what the course changed: {command} --merge"
+    return reset_is_wanted(workspace, module, command=command, otherwise=keeping if can_be_merged(workspace, module) else "")
+
+
+def _say_merged(workspace: Workspace, taken: Taken, *, dry_run: bool = False) -> None:
     for note in taken.notes:
         render.say(f"  {note}")
     for conflict in taken.conflicts:
@@ -241,7 +293,8 @@ def _say_merged(workspace: Workspace, taken: Taken) -> None:
     if taken.tested is None:
         return
     if taken.exported:
-        render.say(f"All tests pass; exported again to {workspace.relative(taken.exported)}", fg="green")
+        exported = "would be exported again" if dry_run else "exported again"
+        render.say(f"All tests pass; {exported} to {workspace.relative(taken.exported)}", fg="green")
     elif taken.tested.passed:
         render.say("All tests of the module pass.", fg="green")
     elif taken.tested.failed is None:
@@ -249,7 +302,7 @@ def _say_merged(workspace: Workspace, taken: Taken) -> None:
     else:
         count = len(taken.tested.failed)
         render.say(f"{count} test{'s' if count > 1 else ''} of the module fail{'s' if count == 1 else ''}, with the change as without it.", fg="yellow")
-    if taken.outdated:
+    if taken.outdated and not dry_run:
         render.say("The module stays recorded as complete; its export is older than the change until you complete it again.")
 
 
@@ -263,6 +316,7 @@ def _taken_as_json(workspace: Workspace, taken: Taken) -> dict[str, Any]:
         "files": [{"action": step.action, "path": step.path, "why_not": step.why_not} for step in taken.steps],
         "conflicts": [{"title": conflict.title, "diff": conflict.diff} for conflict in taken.conflicts],
         "notes": taken.notes,
+        "diff": taken.diff,
         "failed": None if tested is None or tested.failed is None else sorted(tested.failed),
         "exported": workspace.relative(taken.exported) if taken.exported else None,
     }

@@ -93,11 +93,18 @@ def test_shapes_and_dtypes(got, expected, said):
         (6.9, 2.3, "got is 3 x expected"),
         (-2.3, 2.3, "got is -expected: the sign"),
         ([-2.3], [2.3], "got is -expected: the sign"),
+        (0.10000000149011612, 0.1, "the difference is 1.49012e-09"),
+        ([0.10000000149011612], [0.1], "the difference is 1.49012e-09"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_patterns(got, expected, said):
     assert said in difference(got, expected)
+
+
+def test_numbers_that_are_nearly_equal_are_no_multiples():
+    for got, expected in ((0.10000000149011612, 0.1), (np.float32(SIX + 0.1).astype(float), SIX + 0.1)):
+        assert not any(" x expected" in line for line in difference(got, expected))
 
 
 def test_the_elements_that_differ_are_counted_placed_and_listed():

@@ -1,10 +1,14 @@
 """Code that takes too long is interrupted where it is, and code that doesn't never notices."""
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 import traceback
+from contextlib import suppress
 
 import pytest
 
@@ -81,6 +85,17 @@ def test_who_swallows_it_is_interrupted_again():
         stubborn()
 
 
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs the alarm signal")
+def test_who_swallows_it_again_and_again_is_ended(monkeypatch):
+    monkeypatch.setattr(limits, "_RINGS", 0)
+    pid = os.fork()
+    if pid == 0:
+        with suppress(BaseException), time_limit(SHORT):
+            loop()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGALRM
+
+
 @pytest.mark.parametrize("seconds", [0, -1])
 def test_zero_is_no_limit(seconds):
     with time_limit(seconds):
@@ -134,3 +149,23 @@ def test_other_threads_have_no_limit():
 
 def test_the_error_is_no_exception_that_code_catches():
     assert not issubclass(limits.TookTooLong, Exception)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps a limit on memory")
+def test_an_allocation_beyond_the_limit_on_memory_fails_until_it_is_lifted():
+    code = """
+from pytest_tinytorch.limits import lift_memory_limit, limit_memory
+import os
+machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+take = lambda: bytes(max(machine // 7, 2 << 30))  # zeros that nobody reads take no memory
+limit_memory()
+bytes(900 << 20)
+try:
+    take()
+except MemoryError:
+    lift_memory_limit()
+    take()
+    print("as it should be")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)
+    assert done.stdout == "as it should be\n", done.stderr

@@ -11,10 +11,13 @@ from tinytorch.errors import ConfigError
 ROOT = Path("/home/me/mein Ordner")
 
 
-def chosen(course, expression="", *arguments, begun=()):
+def chosen(course, expression="", *arguments, begun=(), absent=()):
     """Markers of what is tested, what `-m` names, and what was left out."""
     paths = [ROOT / argument for argument in arguments or ("",)]
-    selected = select(course, ROOT, expression=expression, arguments=paths, is_begun=lambda module: module.number in begun)
+    selected = select(
+        course, ROOT, expression=expression, arguments=paths, is_begun=lambda module: module.number in begun,
+        has_tests=lambda part: part.marker not in absent,
+    )
     return tuple(
         " ".join(part.marker for part in parts) for parts in (selected.parts, selected.named, selected.left_out)
     )
@@ -49,6 +52,13 @@ def test_a_plain_run_tests_what_is_begun(course, begun, tested, left_out):
 )
 def test_what_the_expression_names_is_tested_begun_or_not(course, expression, tested, named):
     assert chosen(course, expression)[:2] == (tested, named)
+
+
+def test_what_has_no_tests_here_is_no_news_unless_it_is_named(course):
+    assert chosen(course, begun=("01", "02"), absent=("module02",)) == ("module01", "", "")
+    assert chosen(course, absent=("module01",))[2] == "module02"
+    with pytest.raises(ConfigError, match=r"module02 \(Activations\) has no tests in this workspace; .*tito update"):
+        chosen(course, "module02 or module01", absent=("module02",))
 
 
 def test_what_the_expression_cannot_select_is_no_news(course):

@@ -110,6 +110,20 @@ def test_what_may_not_be_written_is_a_fault(workspace: Workspace, name: str):
 
 
 @not_on_windows
+def test_a_workspace_on_a_read_only_mount_is_told_so_and_not_to_chmod(workspace: Workspace, monkeypatch: pytest.MonkeyPatch):
+    real = os.statvfs
+
+    def read_only(path: Path) -> os.statvfs_result:
+        facts = list(real(path))
+        facts[8] |= os.ST_RDONLY
+        return os.statvfs_result(facts)
+
+    monkeypatch.setattr(machine.os, "statvfs", read_only)
+    [check] = machine.permissions(workspace)
+    assert check.state == FAULT and "mounted read-only" in check.fix and "chmod" not in check.fix
+
+
+@not_on_windows
 def test_a_folder_that_may_not_be_read_is_a_fault(workspace: Workspace):
     folder = workspace.root / "modules"
     folder.chmod(0)

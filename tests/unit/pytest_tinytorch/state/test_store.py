@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_tinytorch.state import store as store_module
-from pytest_tinytorch.state.store import STATE_FILES, Store, empty, is_date
+from pytest_tinytorch.state.store import STATE_FILES, Store, empty, is_date, way_out
 from tinytorch import files
 from tinytorch.errors import StateError
 
@@ -369,6 +369,16 @@ def test_a_write_that_fails_is_told_and_changes_nothing(store, monkeypatch, numb
         store.update("progress.json", lambda state: state.update(changed=True))
     monkeypatch.undo()
     assert store.read("progress.json") == GOOD["progress.json"]
+
+
+@pytest.mark.parametrize(
+    ("number", "told", "untold"),
+    [(errno.ENOSPC, "Make room, then", "right"), (errno.EROFS, "It is mounted read-only", "right"), (errno.EACCES, "give yourself the right", "mounted")],
+    ids=["full", "read-only", "not yours"],
+)
+def test_the_way_out_of_a_failed_write_is_the_one_that_helps(number, told, untold):
+    said = way_out(OSError(number, os.strerror(number)))
+    assert told in said and untold not in said
 
 
 def test_a_tito_that_is_a_file_is_told(tmp_path):

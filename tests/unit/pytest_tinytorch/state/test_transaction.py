@@ -68,7 +68,7 @@ def test_an_error_before_the_decision_changes_nothing(workspace: Workspace, monk
         raise OSError(28, "No space left on device", str(path))
 
     monkeypatch.setattr(files, "write_atomic", full)
-    with pytest.raises(StateError, match="No space left on device"):
+    with pytest.raises(StateError, match=r"\.tito can't be written: No space left on device\. Nothing was changed\. Make room, then"):
         transaction.replace(workspace, CHANGE)
     assert content(workspace) == BEFORE
 

@@ -6,8 +6,13 @@ import os
 
 import pytest
 
+from pytest_tinytorch.health.check import FAULT
+from pytest_tinytorch.health.repair import set_aside_plans
+from pytest_tinytorch.health.workspace import undo_plans
 from pytest_tinytorch.state import config, progress, transaction
+from pytest_tinytorch.state import undo as undo_module
 from pytest_tinytorch.state.undo import taken_back, undo
+from tinytorch import files
 from tinytorch.errors import StateError
 
 
@@ -129,6 +134,47 @@ def test_an_executable_bit_comes_and_goes(workspace):
     assert path.stat().st_mode == mode
 
 
+@pytest.fixture
+def linked(workspace, tmp_path):
+    """A file in the workspace that is a link to one outside of it; the latter."""
+    (tmp_path / "shared").mkdir()
+    outside = tmp_path / "shared" / "notes \U0001f600.md"
+    outside.write_bytes(b"old")
+    (workspace.root / "notes.md").symlink_to(outside)
+    return outside
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+def test_a_link_stays_one_and_its_target_changes_and_goes_back(workspace, linked):
+    change(workspace, {"notes.md": b"new"})
+    assert linked.read_bytes() == b"new"
+    undo(workspace)
+    assert (workspace.root / "notes.md").is_symlink() and linked.read_bytes() == b"old"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+@pytest.mark.parametrize("then", [b"old", b"edited meanwhile", None], ids=["as it was", "edited", "gone"])
+def test_a_link_that_was_removed_is_made_again_and_its_target_keeps_what_it_got_since(workspace, linked, then):
+    change(workspace, {"notes.md": None, "other.md": b"new"})
+    assert linked.read_bytes() == b"old" and not os.path.lexists(workspace.root / "notes.md")
+    linked.write_bytes(then) if then else linked.unlink()
+    undo(workspace)
+    assert (workspace.root / "notes.md").readlink() == linked
+    assert linked.read_bytes() == (then or b"old")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+def test_an_error_on_the_way_makes_a_removed_link_again(workspace, linked, monkeypatch):
+    def fail(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files, "move", fail)
+    with pytest.raises(StateError, match="No space left"):
+        change(workspace, {"notes.md": None, "other.md": b"new"})
+    assert (workspace.root / "notes.md").readlink() == linked and linked.read_bytes() == b"old"
+    assert not (workspace.root / "other.md").exists() and transaction.undoable(workspace) == []
+
+
 def test_a_broken_plan_is_told_and_nothing_is_changed(workspace):
     change(workspace, {"a.txt": b"1"})
     [plan] = (workspace.tito / "undo").glob("*/plan.json")
@@ -136,6 +182,32 @@ def test_a_broken_plan_is_told_and_nothing_is_changed(workspace):
     with pytest.raises(StateError, match=r"plan\.json can't be read.*rm -r"):
         undo(workspace)
     assert (workspace.root / "a.txt").read_bytes() == b"1"
+
+
+def break_plan(folder):
+    (folder / "plan.json").write_text("{", "utf-8")
+
+
+def lose_what_was_kept(folder):
+    next(folder.glob("*.old")).unlink()
+
+
+@pytest.mark.parametrize("damage", [break_plan, lose_what_was_kept])
+def test_what_blocks_undo_is_found_and_set_aside_and_nothing_of_it_is_lost(workspace, damage):
+    (workspace.root / "a.txt").write_bytes(b"before")
+    change(workspace, {"b.txt": b"1"}, "first")
+    change(workspace, {"a.txt": b"after"}, "second")
+    assert undo_module.broken(workspace) == {}
+    folder = max((workspace.tito / "undo").iterdir())
+    damage(folder)
+    there = sorted(path.name for path in folder.iterdir())
+    assert list(undo_module.broken(workspace)) == [folder]
+    [check] = undo_plans(workspace)
+    assert check.state == FAULT and str(folder) in check.text and check.fix == "tito doctor --repair"
+    [said] = set_aside_plans(workspace)
+    [aside] = workspace.tito.glob(f"{folder.name}.corrupt-*")
+    assert aside.name in said and sorted(path.name for path in aside.iterdir()) == there
+    assert undo(workspace).plan.command == "first" and set_aside_plans(workspace) == []
 
 
 @pytest.mark.parametrize("damage", ["truncated", "removed"])

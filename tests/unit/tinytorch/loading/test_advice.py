@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -107,6 +109,13 @@ def test_what_is_no_data_is_named(tmp_path: Path, name: str) -> None:
     np.save(tmp_path / "objects.npy", np.array([{}]), allow_pickle=True)
     with pytest.raises(DataError, match=name):
         loading.recommend(tmp_path / name)
+
+
+def test_importing_the_package_loads_nothing_that_only_some_need() -> None:
+    heavy = {"boto3", "filelock", "platformdirs", "requests", "rich", "tenacity", "torch"}
+    program = f"import sys, tinytorch.loading; print(sorted({heavy} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8", check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_the_machine_says_how_much_memory_is_free() -> None:

@@ -228,7 +228,7 @@ def test_what_the_store_answers_is_told_and_tried_again_if_it_may_pass(
         answer = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status, "HTTPHeaders": headers}}
         raise ClientError(answer, "GetObject")  # type: ignore[arg-type]
 
-    monkeypatch.setattr(s3._client, "get_object", refuse)
+    monkeypatch.setattr(s3.client, "get_object", refuse)
     with pytest.raises(error, match=re.escape(says)):
         s3.read("index.json", 0, 10)
     assert len(calls) == tries

@@ -1,0 +1,167 @@
+"""What a transfer costs beside the tools that do less: cp, rsync, s5cmd and boto3's transfer manager.
+
+`python -m tests.benchmarks.transfers FOLDER` makes 1,000 files of 100 kB and one of 1 GB below FOLDER, starts a local S3
+(moto) and a local sshd, sends both there and back with each tool that is installed and with ours, in turn, and prints the
+median time and the multiple of the best other tool.
+"""
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from statistics import median
+
+from tests.unit.tinytorch.transfer.sshd import MISSING, Host
+from tinytorch.transfer import transfer
+
+SERVER = """
+import sys, time
+from moto.server import ThreadedMotoServer
+server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+sys.stdin.read()
+"""
+Job = Callable[[], object]
+
+
+@contextmanager
+def s3_server(folder: Path) -> Iterator[str]:
+    """An S3 in a process of its own, and the environment to reach it."""
+    with subprocess.Popen([sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout
+        endpoint = f"http://127.0.0.1:{process.stdout.readline().strip()}"
+        os.environ |= {
+            "AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": str(folder / "none"), "AWS_SHARED_CREDENTIALS_FILE": str(folder / "none"),
+        }  # fmt: skip
+        yield endpoint
+        process.kill()
+
+
+def run(*words: str) -> Job:
+    return lambda: subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def managed(folder: Path, prefix: str, *, upload: bool) -> Job:
+    """boto3's transfer manager, eight files at a time."""
+
+    def work() -> None:
+        import boto3
+
+        client = boto3.session.Session().client("s3")
+        with ThreadPoolExecutor(8) as pool:
+            if upload:
+                jobs = [pool.submit(client.upload_file, str(path), "bucket", f"{prefix}/{path.name}") for path in folder.iterdir()]
+            else:
+                folder.mkdir()
+                pages = client.get_paginator("list_objects_v2").paginate(Bucket="bucket", Prefix=f"{prefix}/")
+                keys = [item["Key"] for page in pages for item in page["Contents"]]
+                jobs = [pool.submit(client.download_file, "bucket", key, str(folder / key.rpartition("/")[2])) for key in keys]
+            for job in jobs:
+                job.result()
+        client.close()
+
+    return work
+
+
+def ours(source: str, target: str, engine: str = "auto", jobs: int = 4) -> Job:
+    def work() -> None:
+        result = transfer(source, target, engine=engine, jobs=jobs)
+        assert not result.failed and result.sent, result.failed
+
+    return work
+
+
+def measured(title: str, jobs: dict[str, Job], clear: Callable[[], None], rounds: int) -> None:
+    """Print the median of some rounds of each, taken in turn."""
+    times: dict[str, list[float]] = {name: [] for name in jobs}
+    for _ in range(rounds):
+        for name, job in jobs.items():
+            clear()
+            os.sync()
+            began = time.perf_counter()
+            job()
+            times[name].append(time.perf_counter() - began)
+    medians = {name: median(taken) for name, taken in times.items()}
+    others = {name: taken for name, taken in medians.items() if not name.startswith("tinytorch")}
+    best = min(others, key=lambda name: others[name])
+    print(f"{title}: " + ", ".join(f"{name} {taken:.2f} s" for name, taken in medians.items()), end="; ")
+    print(", ".join(f"{name} {taken / others[best]:.2f} x {best}" for name, taken in medians.items() if name not in others), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--files", type=int, default=1000)
+    parser.add_argument("--large", type=int, default=1000, metavar="MB")
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+    with ExitStack() as stack:
+        root = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=given.folder)))
+        os.environ["TINYTORCH_CACHE"] = str(root / "cache")
+        sets = {f"{given.files} x 100 kB": root / "small", f"1 x {given.large} MB": root / "large"}
+        for folder in sets.values():
+            folder.mkdir()
+        for number in range(given.files):
+            (root / "small" / f"{number:05}").write_bytes(os.urandom(100_000))
+        with (root / "large" / "file").open("wb") as file:
+            for _ in range(given.large):
+                file.write(os.urandom(1_000_000))
+        there = root / "there"
+
+        def clear() -> None:
+            shutil.rmtree(there, ignore_errors=True)
+
+        for title, folder in sets.items():
+            copy = f"cp -r {shlex.quote(str(folder))} {shlex.quote(str(there))}"
+            jobs = {"cp": run("sh", "-c", copy), "cp and fsync": run("sh", "-c", f"{copy} && find {shlex.quote(str(there))} -type f -exec sync {{}} +"), "tinytorch": ours(str(folder), str(there))}
+            if shutil.which("rsync"):
+                jobs["rsync"] = run("rsync", "-a", f"{folder}/", str(there))
+            measured(f"copy, {title}", jobs, clear, given.rounds)
+        if MISSING is None and shutil.which("rsync"):
+            Path("/run/sshd").mkdir(exist_ok=True)
+            host = Host(root / "host")
+            stack.callback(host.close)
+            os.environ["TINYTORCH_SSH"] = host.command
+            shell = shlex.join([*shlex.split(host.command), "-p", str(host.port)])
+            for title, folder in sets.items():
+                up = {"rsync": run("rsync", "-a", "-e", shell, f"{folder}/", f"127.0.0.1:{there}"), "tinytorch": ours(str(folder), host.address(there)),
+                      "tinytorch rsync": ours(str(folder), host.address(there), "rsync")}  # fmt: skip
+                down = {"rsync": run("rsync", "-a", "-e", shell, f"127.0.0.1:{folder}/", str(there)), "tinytorch": ours(host.address(folder), str(there)),
+                        "tinytorch rsync": ours(host.address(folder), str(there), "rsync")}  # fmt: skip
+                measured(f"to a host, {title}", up, clear, given.rounds)
+                measured(f"from a host, {title}", down, clear, given.rounds)
+        endpoint = stack.enter_context(s3_server(root))
+        import boto3
+
+        client = boto3.session.Session().client("s3")
+        client.create_bucket(Bucket="bucket")
+
+        def empty() -> None:
+            clear()
+            for item in client.list_objects_v2(Bucket="bucket").get("Contents", []):
+                client.delete_object(Bucket="bucket", Key=item["Key"])
+
+        s5cmd = shutil.which("s5cmd")
+        for title, folder in sets.items():
+            up = {"boto3": managed(folder, "x", upload=True), "tinytorch": ours(str(folder), "s3://bucket/x"), "tinytorch boto3": ours(str(folder), "s3://bucket/x", "boto3")}
+            down = {"boto3": managed(there, "x", upload=False), "tinytorch": ours("s3://bucket/x", str(there)), "tinytorch boto3": ours("s3://bucket/x", str(there), "boto3")}
+            if s5cmd:
+                up["s5cmd"] = run(s5cmd, "--endpoint-url", endpoint, "cp", f"{folder}/", "s3://bucket/x/")
+                down["s5cmd"] = run(s5cmd, "--endpoint-url", endpoint, "cp", "s3://bucket/x/*", f"{there}/")
+            measured(f"to S3, {title}", up, empty, given.rounds)
+            measured(f"from S3, {title}", down, clear, given.rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""An account of a cloud that is empty when a test begins."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.unit.tinytorch.cloud.account import Account
+from tinytorch.cloud.aws import Aws
+from tinytorch.retry import ExponentialBackoffPolicy
+
+AT_ONCE = ExponentialBackoffPolicy(attempts=3, first_delay=0, longest_delay=0)
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[Account]:
+    with Account() as account:
+        yield account
+
+
+@pytest.fixture
+def account(running: Account, monkeypatch: pytest.MonkeyPatch) -> Account:
+    for name in ("AWS_PROFILE", "AWS_REGION", "AWS_SESSION_TOKEN", "RUNPOD_API_KEY", "RUNPOD_REST_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in running.variables.items():
+        monkeypatch.setenv(name, value)
+    running.reset()
+    return running
+
+
+@pytest.fixture(scope="session")
+def opened() -> Iterator[Aws]:
+    provider = Aws(retry=AT_ONCE)
+    yield provider
+    provider.close()
+
+
+@pytest.fixture
+def aws(account: Account, opened: Aws) -> Aws:
+    """One for all tests: botocore takes longer to make a client than a call takes."""
+    return opened

@@ -1,0 +1,84 @@
+"""A folder with names that break programs, a record of its own for each test, and the places that aren't here."""
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tinytorch.retry import ExponentialBackoffPolicy
+from tinytorch.transfer import listing
+
+AT_ONCE = ExponentialBackoffPolicy(attempts=4, first_delay=0.01, longest_delay=0.05)
+PART = 64 << 10
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TINYTORCH_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Parts of 64 KiB, so that a file of a megabyte is a large one."""
+    monkeypatch.setattr(listing, "PART", PART)
+    return PART
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Five files, one in parts if parts are small."""
+    folder = tmp_path / "my data 🙂"
+    for name, data in {
+        "empty": b"", "big.bin": os.urandom(20 * PART + 7), "sub/ü 🙂.txt": b"text\r\n", "sub/-rf": b"-", "sub/a#b?c%20d+e'f": b"odd",
+    }.items():  # fmt: skip
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        os.utime(path, (1_600_000_000, 1_600_000_000))
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file by its name, also those that a transfer may have left."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture(scope="session")
+def endpoint() -> Iterator[str]:
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A client, in an environment that reaches a server with one new bucket, `bucket`."""
+    import boto3
+
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {
+        "AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_CONFIG_FILE": str(tmp_path / "none"), "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"), "AWS_EC2_METADATA_DISABLED": "true",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    requests.post(f"{endpoint}/moto-api/reset", timeout=10)
+    client = boto3.session.Session().client("s3")
+    client.create_bucket(Bucket="bucket")
+    yield client
+    client.close()
+
+
+def objects(client: Any) -> dict[str, bytes]:
+    """Every object of the bucket by its key."""
+    listed = client.list_objects_v2(Bucket="bucket").get("Contents", [])
+    return {item["Key"]: client.get_object(Bucket="bucket", Key=item["Key"])["Body"].read() for item in listed}

@@ -1,0 +1,162 @@
+"""To a host, from it, and through this machine: with OpenSSH on both sides."""
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.tinytorch.transfer.conftest import AT_ONCE, PART, contents, objects
+from tests.unit.tinytorch.transfer.sshd import Host, needs_sshd, running
+from tinytorch import transfer as package
+from tinytorch.errors import TransferError
+from tinytorch.transfer.ssh import SshArrival, SshStore
+
+pytestmark = needs_sshd
+transfer = partial(package.transfer, engine="sftp", jobs=2)
+sync = partial(package.sync, engine="sftp", jobs=2)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    with running(tmp_path / "host") as host:
+        yield host
+
+
+def test_there_and_back_is_the_same(host: Host, source: Path, tmp_path: Path, small_parts: int) -> None:
+    there = tmp_path / "there 🙂"
+    result = transfer(str(source), host.address(there))
+    assert contents(there) == contents(source) and not result.failed
+    assert {path.stat().st_mtime for path in there.rglob("*") if path.is_file()} == {1_600_000_000}
+    assert transfer(str(source), host.address(there)).plan.unchanged == 5
+    transfer(host.address(there), str(tmp_path / "back"))
+    assert contents(tmp_path / "back") == contents(source)
+
+
+def test_checksum_compares_on_the_host(host: Host, source: Path, tmp_path: Path) -> None:
+    transfer(str(source), host.address(tmp_path / "there"))
+    (source / "sub" / "-rf").write_bytes(b"+")
+    os.utime(source / "sub" / "-rf", (1_600_000_000, 1_600_000_000))
+    result = transfer(str(source), host.address(tmp_path / "there"), checksum=True)
+    assert [step.name for step in result.plan.send] == ["sub/-rf"] and result.plan.compared == "size and checksum"
+
+
+def test_a_line_that_drops_again_and_again_costs_parts(host: Host, source: Path, tmp_path: Path, small_parts: int) -> None:
+    host.line.drops = [200_000, 10_000, 300_000, 50_000]
+    result = transfer(str(source), host.address(tmp_path / "there"), policy=AT_ONCE)
+    assert not result.failed and contents(tmp_path / "there") == contents(source) and host.line.drops == []
+
+
+def test_a_line_that_falls_silent_is_given_up(host: Host, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINYTORCH_SSH", f"{host.command} -o ServerAliveInterval=1 -o ServerAliveCountMax=1")
+    host.line.stalls = [100_000]
+    result = transfer(str(source), host.address(tmp_path / "there"), jobs=1, policy=AT_ONCE)
+    assert not result.failed and contents(tmp_path / "there") == contents(source) and host.line.stalls == []
+
+
+def test_a_host_that_has_gone_is_a_failure_that_may_pass(host: Host, source: Path, tmp_path: Path) -> None:
+    host.line.go()
+    with pytest.raises(TransferError, match="connection was lost") as caught:
+        transfer(str(source), host.address(tmp_path / "there"), policy=AT_ONCE)
+    assert caught.value.retryable
+
+
+@pytest.mark.parametrize("case", ["changed", "unknown"])
+def test_a_host_key_that_isnt_the_known_one_is_refused(host: Host, source: Path, tmp_path: Path, case: str) -> None:
+    if case == "changed":
+        host.new_host_key()
+    else:
+        (host.folder / "known").write_text("")
+    with pytest.raises(TransferError, match="not the one that was seen before.*ssh-keygen -R" if case == "changed" else "isn't known. Connect once"):
+        transfer(str(source), host.address(tmp_path / "there"))
+    assert not (tmp_path / "there").exists()
+
+
+def test_keys_that_the_host_doesnt_know_are_named(host: Host, source: Path, tmp_path: Path) -> None:
+    (host.folder / "user.pub").write_text("")
+    with pytest.raises(TransferError, match="lets nobody in with these keys.*ssh-copy-id"):
+        transfer(str(source), host.address(tmp_path / "there"))
+
+
+def test_a_killed_transfer_goes_on_inside_the_file(host: Host, source: Path, tmp_path: Path, small_parts: int) -> None:
+    size = (source / "big.bin").stat().st_size
+    program = (
+        "import os, sys\nfrom tinytorch.transfer import listing, transfer\n"
+        f"listing.PART = {PART}\n"
+        f"transfer(sys.argv[1], sys.argv[2], engine='sftp', report=lambda now: now.arrived > {size // 2} and os.kill(os.getpid(), 9))"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(source), host.address(tmp_path / "there")], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert not (tmp_path / "there" / "big.bin").exists()
+    result = transfer(str(source), host.address(tmp_path / "there"))
+    assert result.nbytes < size // 2 + 5 * PART and contents(tmp_path / "there") == contents(source)
+
+
+@pytest.mark.parametrize("has_tool", [True, False])
+def test_a_part_that_is_damaged_on_its_way_is_sent_again(
+    host: Host, source: Path, tmp_path: Path, small_parts: int, monkeypatch: pytest.MonkeyPatch, has_tool: bool
+) -> None:
+    """Where the host can't compute SHA-256, what is there is read back."""
+    write, damaged = SshArrival.write, []
+
+    def flip(self: SshArrival, number: int, start: int, data: bytes, digest: Any) -> None:
+        if number == 7 and not damaged:
+            damaged.append(number)
+            data = b"\0" * len(data)
+        write(self, number, start, data, digest)
+
+    monkeypatch.setattr(SshArrival, "write", flip)
+    if not has_tool:
+        host.config.write_text(host.config.read_text() + "ForceCommand internal-sftp\n")
+        make = SshStore.__init__
+
+        def without(self: SshStore, *arguments: Any) -> None:
+            make(self, *arguments)
+            self.has_tool = False
+
+        monkeypatch.setattr(SshStore, "__init__", without)
+    assert not transfer(str(source), host.address(tmp_path / "there")).failed
+    assert damaged and contents(tmp_path / "there") == contents(source)
+
+
+def test_between_s3_and_a_host_nothing_stays_here(host: Host, s3: Any, source: Path, tmp_path: Path, cache: Path) -> None:
+    package.transfer(str(source), "s3://bucket/x")
+    result = transfer("s3://bucket/x", host.address(tmp_path / "there"))
+    assert contents(tmp_path / "there") == contents(source) and result.plan.engine == "boto3 and sftp"
+    assert transfer("s3://bucket/x", host.address(tmp_path / "there")).plan.unchanged == 5
+    transfer(host.address(tmp_path / "there"), "s3://bucket/y")
+    assert {name: data for name, data in objects(s3).items() if name.startswith("y/")} == {f"y/{name}": data for name, data in contents(source).items()}
+    assert not any(b"text\r\n" in data for data in contents(cache).values())
+
+
+def test_sync_deletes_on_the_host(host: Host, source: Path, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    (there / "old").write_bytes(b"old")
+    assert sync(str(source), host.address(there), delete=True).deleted == ("old",)
+    assert contents(there) == contents(source)
+
+
+def test_links_on_a_host_never_lead_out(host: Host, source: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"secret")
+    for name, target in {"out": tmp_path / "secret", "loop": source, "in": source / "empty"}.items():
+        (source / name).symlink_to(target)
+    result = transfer(host.address(source), str(tmp_path / "there"), links="follow")
+    assert set(result.plan.left_out) == {"out", "loop"} and (tmp_path / "there" / "in").read_bytes() == b""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "at").mkdir()
+    (tmp_path / "at" / "sub").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(TransferError, match="links are not followed there"):
+        transfer(str(source), host.address(tmp_path / "at"))
+
+
+def test_a_folder_in_the_place_of_a_file_is_refused(host: Host, source: Path, tmp_path: Path) -> None:
+    (tmp_path / "there" / "empty").mkdir(parents=True)
+    with pytest.raises(TransferError, match="a file here and a folder"):
+        transfer(str(source), host.address(tmp_path / "there"))

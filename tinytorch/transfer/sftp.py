@@ -1,0 +1,423 @@
+"""The SFTP protocol, version 3, over OpenSSH's own client, which knows the user's configuration, agent and known hosts.
+
+Source: draft-ietf-secsh-filexfer-02, and OpenSSH's PROTOCOL file for the extensions.
+"""
+from __future__ import annotations
+
+import os
+import shlex
+import struct
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import IO, Any
+
+from tinytorch.errors import ConfigError, TransferError
+
+__all__ = ["Attributes", "Connection", "Refused", "Shell", "ssh_command"]
+
+_INIT, _VERSION, _OPEN, _CLOSE, _READ, _WRITE, _LSTAT, _FSETSTAT, _OPENDIR, _READDIR = 1, 2, 3, 4, 5, 6, 7, 10, 11, 12
+_REMOVE, _MKDIR, _REALPATH, _STAT, _RENAME, _EXTENDED = 13, 14, 16, 17, 18, 200
+_STATUS, _HANDLE, _DATA, _NAME, _ATTRS, _REPLY = 101, 102, 103, 104, 105, 201
+_FOR_READING, _FOR_WRITING, _CREATE, _TRUNCATE = 1, 2, 8, 16
+_OK, _EOF, _NO_SUCH_FILE, _PERMISSION_DENIED, _FAILURE, _UNSUPPORTED = 0, 1, 2, 3, 4, 8
+_BLOCK = 32 << 10  # bytes in a request, which every server takes
+_REQUESTS = 64  # under way at a time: their answers fit into a pipe that nobody reads meanwhile
+_OPTIONS = ("BatchMode=yes", "StrictHostKeyChecking=yes", "ConnectTimeout=15", "ServerAliveInterval=15", "ServerAliveCountMax=3", "LogLevel=ERROR")
+
+_ALONE: dict[str, Any] = {"creationflags": 0x200} if os.name == "nt" else {"start_new_session": True}  # Ctrl-C is for us, and not for ssh
+
+
+class Refused(TransferError):
+    """The host said no; `status` is its number for that."""
+
+    retryable = False
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether there is no such file."""
+        return self.status == _NO_SUCH_FILE
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """What a host says of a file."""
+
+    size: int
+    mode: int
+    mtime: int
+
+    @property
+    def kind(self) -> int:
+        """The kind of file, of `stat`."""
+        return self.mode & 0o170000
+
+
+def ssh_command(host: str, user: str, port: int | None) -> list[str]:
+    """How ssh is called: `TINYTORCH_SSH`, as a shell would split it, or ssh; then our options, and the host.
+
+    A host key that isn't known is never accepted here.
+    """
+    command = shlex.split(os.environ.get("TINYTORCH_SSH", ""), posix=os.name != "nt") or ["ssh"]
+    command += [word for option in _OPTIONS for word in ("-o", option)]
+    return [*command, *(["-l", user] if user else []), *(["-p", str(port)] if port else []), host]
+
+
+class _Process:
+    """ssh with pipes."""
+
+    def __init__(self, command: Sequence[str], place: str) -> None:
+        self.place = place
+        self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
+        try:
+            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, **_ALONE)
+        except OSError as error:
+            self.errors.close()
+            raise ConfigError(f"{place}: {command[0]} can't be run: {error.strerror or error}. Install OpenSSH's client, or name it in TINYTORCH_SSH") from error
+        assert self.process.stdin and self.process.stdout
+        self.input, self.output = self.process.stdin, self.process.stdout
+
+    def send(self, data: bytes) -> None:
+        """Put data on its way; it leaves when something is received, so that small pieces travel together."""
+        try:
+            self.input.write(data)
+        except (OSError, ValueError) as error:
+            raise self.ended() from error
+
+    def flush(self) -> None:
+        try:
+            self.input.flush()
+        except (OSError, ValueError) as error:
+            raise self.ended() from error
+
+    def receive(self, count: int) -> bytes:
+        self.flush()
+        try:
+            data = self.output.read(count)
+        except (OSError, ValueError) as error:
+            raise self.ended() from error
+        if len(data) < count:
+            raise self.ended()
+        return data
+
+    def ended(self) -> TransferError:
+        """Why ssh ended."""
+        self.close()
+        return _explained(self.place, self.said)
+
+    def close(self) -> None:
+        self.said = getattr(self, "said", "")
+        if self.errors.closed:
+            return
+        self.process.kill()
+        self.process.wait()
+        self.errors.seek(0)
+        self.said = self.errors.read().decode("utf-8", "replace").strip()
+        for file in (self.errors, self.output, self.input):
+            with suppress(OSError):  # what was not yet sent to a process that has gone
+                file.close()
+
+
+def _explained(place: str, said: str) -> TransferError:
+    last = said.splitlines()[-1].strip() if said else "it ended without a word"
+    host = place.partition("://")[2].partition("/")[0]
+    if "REMOTE HOST IDENTIFICATION HAS CHANGED" in said :
+        return TransferError(
+            f"{place}: the host's key is not the one that was seen before. Somebody may be in between, or the host was set up anew: ask who runs it. "
+            f"If it was, forget the old key (ssh-keygen -R {host.rpartition('@')[2]}), connect once with ssh {host}, and compare the fingerprint", retryable=False
+        )  # fmt: skip
+    if "Host key verification failed" in said or "host key is known" in said:
+        return TransferError(f"{place}: the host's key isn't known. Connect once with ssh {host}, and compare the fingerprint with what the host's people say", retryable=False)
+    if "Permission denied" in said:
+        return TransferError(f"{place}: the host lets nobody in with these keys ({last}). Try ssh {host}; a key is brought there with ssh-copy-id", retryable=False)
+    if "resolve hostname" in said:
+        return TransferError(f"{place}: there is no host of that name ({last}). Check the address", retryable=False)
+    if "subsystem request failed" in said:
+        return TransferError(f"{place}: the host has no SFTP ({last}). It needs a Subsystem sftp in its sshd_config", retryable=False)
+    return TransferError(f"{place}: the connection was lost: {last}. Run the same again to go on", retryable=True)
+
+
+class Connection(_Process):
+    """One SFTP session. Requests are answered in order of asking by one thread at a time."""
+
+    def __init__(self, command: Sequence[str], place: str) -> None:
+        super().__init__([*command[:-1], "-s", command[-1], "sftp"], place)
+        self.number = 0
+        self.answers: dict[int, tuple[int, bytes]] = {}
+        try:
+            self._packet(_INIT, struct.pack(">I", 3))
+            kind, payload = self._answer()
+            if kind != _VERSION:
+                raise TransferError(f"{place}: the host doesn't answer as SFTP does; does its shell print something at login?", retryable=False)
+        except BaseException:
+            self.close()
+            raise
+        words = list(_strings(payload[4:]))
+        self.extensions = dict(zip(words[::2], words[1::2], strict=False))
+
+    # --- packets ------------------------------------------------------------------------------------------------------
+
+    def _packet(self, kind: int, payload: bytes) -> None:
+        self.send(struct.pack(">IB", len(payload) + 1, kind) + payload)
+
+    def _answer(self) -> tuple[int, bytes]:
+        length, kind = struct.unpack(">IB", self.receive(5))
+        if not 1 <= length <= 1 << 20:
+            raise TransferError(f"{self.place}: the host doesn't answer as SFTP does; does its shell print something at login?", retryable=False)
+        return kind, self.receive(length - 1)
+
+    def ask(self, kind: int, payload: bytes) -> int:
+        """Send a request. Returns its number."""
+        self.number += 1
+        self._packet(kind, struct.pack(">I", self.number) + payload)
+        return self.number
+
+    def answer(self, number: int, what: str) -> bytes:
+        """The answer to a request.
+
+        Raises: Refused.
+        """
+        while number not in self.answers:
+            kind, payload = self._answer()
+            self.answers[struct.unpack(">I", payload[:4])[0]] = kind, payload[4:]
+        kind, payload = self.answers.pop(number)
+        if kind == _STATUS:
+            status = struct.unpack(">I", payload[:4])[0]
+            if status != _OK:
+                said = next(_strings(payload[4:]), b"").decode("utf-8", "replace")
+                meant = {_NO_SUCH_FILE: "no such file or folder", _PERMISSION_DENIED: "permission denied"}.get(status, said or f"refused ({status})")
+                raise Refused(f"{what}: {meant}", status)
+        return payload
+
+    def call(self, kind: int, payload: bytes, what: str) -> bytes:
+        return self.answer(self.ask(kind, payload), what)
+
+    # --- calls --------------------------------------------------------------------------------------------------------
+
+    def attributes(self, path: str, *, follow: bool = True) -> Attributes:
+        """Of a file, or with `follow` of what a link leads to."""
+        return _attributes(self.call(_STAT if follow else _LSTAT, _string(path), path))[0]
+
+    def real_path(self, path: str) -> str:
+        """The path without links."""
+        return _text(_cut(self.call(_REALPATH, _string(path), path)[4:])[0])
+
+    def names(self, path: str) -> list[tuple[str, Attributes]]:
+        """What is in a folder; links are told as links."""
+        handle = self.call(_OPENDIR, _string(path), path)
+        found: list[tuple[str, Attributes]] = []
+        try:
+            while True:
+                payload = self.call(_READDIR, handle, path)
+                count, rest = struct.unpack(">I", payload[:4])[0], payload[4:]
+                for _ in range(count):
+                    name, rest = _cut(rest)
+                    _, rest = _cut(rest)
+                    attributes, rest = _attributes(rest)
+                    if name not in (b".", b".."):
+                        found.append((_text(name), attributes))
+        except Refused as error:
+            if error.status != _EOF:
+                raise
+        finally:
+            if not self.errors.closed:
+                self.call(_CLOSE, handle, path)
+        return sorted(found)
+
+    def read(self, path: str, start: int, end: int, size: int, mtime: int) -> bytes | None:
+        """Bytes of a file; None if it has another size or time by now."""
+        handle = self.call(_OPEN, _string(path) + struct.pack(">II", _FOR_READING, 0), path)
+        try:
+            data = bytearray(end - start)
+            numbers: dict[int, tuple[int, int]] = {}
+            at = start
+            while at < end or numbers:
+                while at < end and len(numbers) < _REQUESTS:
+                    length = min(_BLOCK, end - at)
+                    numbers[self.ask(_READ, handle + struct.pack(">QI", at, length))] = at, length
+                    at += length
+                number = next(iter(numbers))
+                place, length = numbers.pop(number)
+                try:
+                    block = self.answer(number, path)[4:]
+                except Refused as error:
+                    if error.status != _EOF:
+                        raise
+                    self._drain(numbers)
+                    return None
+                data[place - start : place - start + len(block)] = block
+                if len(block) < length:  # a server may give less than was asked for
+                    numbers[self.ask(_READ, handle + struct.pack(">QI", place + len(block), length - len(block)))] = place + len(block), length - len(block)
+            found = self.attributes(path)
+            return bytes(data) if (found.size, found.mtime) == (size, mtime) else None
+        finally:
+            if not self.errors.closed:
+                self.call(_CLOSE, handle, path)
+
+    def _drain(self, numbers: dict[int, tuple[int, int]]) -> None:
+        for number in numbers:
+            with suppress(Refused):  # beyond the end too
+                self.answer(number, "")
+
+    def write(self, path: str, start: int, data: bytes, *, is_new: bool) -> None:
+        """Put bytes into a file, which is made; with `is_new` it is emptied first."""
+        flags = _FOR_WRITING | _CREATE | (_TRUNCATE if is_new else 0)
+        handle = self.call(_OPEN, _string(path) + struct.pack(">II", flags, 0), path)
+        numbers = [
+            self.ask(_WRITE, handle + struct.pack(">QI", start + at, min(_BLOCK, len(data) - at)) + bytes(data[at : at + _BLOCK]))
+            for at in range(0, len(data), _BLOCK)
+        ]  # fmt: skip
+        self._all([*numbers, self.ask(_CLOSE, handle)], path)
+
+    def put(self, path: str, data: bytes, mtime: float) -> bytes:
+        """Make a small file, with its time, and on the disk if the host can. Returns what is read back from it.
+
+        All is asked for at once: a file costs two round trips. The host answers in order, so it can't wait for us to read.
+        """
+        handle = self.call(_OPEN, _string(path) + struct.pack(">II", _FOR_READING | _FOR_WRITING | _CREATE | _TRUNCATE, 0), path)
+        blocks = [(at, min(_BLOCK, len(data) - at)) for at in range(0, len(data), _BLOCK)]
+        numbers = [self.ask(_WRITE, handle + struct.pack(">QI", at, count) + bytes(data[at : at + count])) for at, count in blocks]
+        reads = [self.ask(_READ, handle + struct.pack(">QI", at, count)) for at, count in blocks]
+        numbers += self._settled(handle, mtime)
+        back = [self.outcome(number, path) for number in reads]
+        self._all(numbers, path)
+        return b"".join(payload[4:] for payload in back)
+
+    def outcome(self, number: int, what: str) -> bytes:
+        """The answer to a request that another one's failure may have spoiled: nothing, if it was refused."""
+        try:
+            return self.answer(number, what)
+        except Refused:
+            return b""
+
+    def _settled(self, handle: bytes, mtime: float) -> list[int]:
+        """Ask for a file's time, the flush and the end."""
+        numbers = [self.ask(_FSETSTAT, handle + struct.pack(">III", 8, int(mtime), int(mtime)))]
+        if b"fsync@openssh.com" in self.extensions:
+            numbers.append(self.ask(_EXTENDED, _string("fsync@openssh.com") + handle))
+        return [*numbers, self.ask(_CLOSE, handle)]
+
+    def settle(self, path: str, mtime: float) -> None:
+        """Give a file its time, and have it on the disk if the host can."""
+        handle = self.call(_OPEN, _string(path) + struct.pack(">II", _FOR_WRITING, 0), path)
+        self._all(self._settled(handle, mtime), path)
+
+    def _all(self, numbers: Sequence[int], what: str) -> None:
+        """Wait for all answers, and then raise what the first failed one said."""
+        failed: list[Refused] = []
+        for number in numbers:
+            try:
+                self.answer(number, what)
+            except Refused as error:
+                failed.append(error)
+        if failed:
+            raise failed[0]
+
+    def rename(self, path: str, to: str) -> None:
+        """In one step, in the place of what is there."""
+        if b"posix-rename@openssh.com" in self.extensions:
+            self.call(_EXTENDED, _string("posix-rename@openssh.com") + _string(path) + _string(to), to)
+        else:
+            self.call(_RENAME, _string(path) + _string(to), to)
+
+    def remove(self, path: str) -> None:
+        """Remove a file; none is no error."""
+        try:
+            self.call(_REMOVE, _string(path), path)
+        except Refused as error:
+            if not error.is_missing:
+                raise
+
+    def make_folder(self, path: str) -> None:
+        """Make a folder; one that is there is no error."""
+        try:
+            self.call(_MKDIR, _string(path) + struct.pack(">I", 0), path)
+        except Refused as error:
+            if error.status != _FAILURE:
+                raise
+
+    def free(self, path: str) -> int | None:
+        """Bytes that there is room for; None if the host can't tell."""
+        if b"statvfs@openssh.com" not in self.extensions:
+            return None
+        numbers = struct.unpack(">11Q", self.call(_EXTENDED, _string("statvfs@openssh.com") + _string(path), path))
+        return int(numbers[1] * numbers[4])
+
+
+class Shell(_Process):
+    """A POSIX shell on the host, for what SFTP can't do: checksums of what is there."""
+
+    def __init__(self, command: Sequence[str], place: str) -> None:
+        super().__init__([*command, "exec sh"], place)
+        found = self._lines("command -v sha256sum || command -v shasum")
+        self.tool = {"sha256sum": "sha256sum", "shasum": "shasum -a 256"}.get(found[0].rpartition("/")[2] if found else "")
+
+    def _lines(self, script: str) -> list[str]:
+        mark = f"done-{os.urandom(8).hex()}"
+        self.send(f"{{ {script}; }} < /dev/null 2> /dev/null; echo {mark}\n".encode("utf-8", "surrogateescape"))
+        self.flush()
+        lines: list[str] = []
+        while True:
+            line = self.output.readline().decode("utf-8", "replace")
+            if not line:
+                raise self.ended()
+            if line.strip() == mark:
+                return lines
+            lines.append(line.strip())
+
+    def hashes(self, path: str, part_bytes: int, numbers: Sequence[int]) -> list[str]:
+        """SHA-256 of parts of a file; an empty text for what can't be read."""
+        name = shlex.quote(path)
+        script = f"for i in {' '.join(map(str, numbers))}; do dd if={name} bs={part_bytes} skip=$i count=1 | {self.tool}; done"
+        found = [line.partition(" ")[0] for line in self._lines(script)]
+        return found if len(found) == len(numbers) else [""] * len(numbers)
+
+    def hashes_of(self, paths: Sequence[str]) -> list[str]:
+        """SHA-256 of files; an empty text for each if one of them can't be read."""
+        names = " ".join(shlex.quote(path if path.startswith("/") else f"./{path}") for path in paths)
+        found = [line.removeprefix("\\").partition(" ")[0] for line in self._lines(f"{self.tool} {names}")]  # names that are odd have a backslash before the line
+        return found if len(found) == len(paths) else [""] * len(paths)
+
+
+def _string(text: str) -> bytes:
+    data = text.encode("utf-8", "surrogateescape")
+    return struct.pack(">I", len(data)) + data
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _cut(data: bytes) -> tuple[bytes, bytes]:
+    length = struct.unpack(">I", data[:4])[0]
+    return data[4 : 4 + length], data[4 + length :]
+
+
+def _strings(data: bytes) -> Iterator[bytes]:
+    while len(data) >= 4:
+        text, data = _cut(data)
+        yield text
+
+
+def _attributes(data: bytes) -> tuple[Attributes, bytes]:
+    flags, data = struct.unpack(">I", data[:4])[0], data[4:]
+    size = mode = mtime = 0
+    if flags & 1:
+        size, data = struct.unpack(">Q", data[:8])[0], data[8:]
+    if flags & 2:
+        data = data[8:]
+    if flags & 4:
+        mode, data = struct.unpack(">I", data[:4])[0], data[4:]
+    if flags & 8:
+        mtime, data = struct.unpack(">II", data[:8])[1], data[8:]
+    if flags & 0x80000000:
+        count, data = struct.unpack(">I", data[:4])[0], data[4:]
+        for _ in range(2 * count):
+            data = _cut(data)[1]
+    return Attributes(size, mode, mtime), data
