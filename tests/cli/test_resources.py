@@ -18,6 +18,8 @@ import pytest
 from tests.cli.conftest import Tito
 from tests.cli.terminal import CTRL_C, Terminal
 from tests.cli.test_manners import on_a_terminal
+from tests.unit.tinytorch.cloud.account import Account
+from tests.unit.tinytorch.cloud.conftest import account, running  # noqa: F401  # fixtures
 from tests.unit.tinytorch.resources.test_cost import Provider, Resource
 from tinytorch.resources import cloud, ledger
 
@@ -190,6 +192,13 @@ def test_the_cloud_is_asked_only_when_that_is_wanted(tito: Tito, monkeypatch: py
     assert (found["id"], found["kind"], found["state"], found["cost"]) == ("i-1", "instance", "running", pytest.approx(2.012, abs=0.01))
     assert "instance  2 h 00 min  2.01 USD" in tito("resources", "cost").out and len(asked) == 1
     assert "trainer (i-1)" in tito("resources", "show", "i-1").out
+
+
+def test_what_an_account_at_aws_has_is_listed_with_its_cost(tito: Tito, account: Account) -> None:  # noqa: F811
+    tito("cloud", "volume", "create", "data", "--size", "730", "--project", "p")
+    answer = tito("resources", "list", "--cloud", "--kind", "volume")
+    assert answer.status == 0 and "data  running" in answer.out and "USD" in answer.out and "Name=data" in answer.out
+    assert "at 0.080 USD an hour, which is 730 GB at 0.08 USD a GB-month" in tito("resources", "cost").out
 
 
 def test_the_rate_of_what_has_a_size_is_explained(tito: Tito, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -81,6 +83,14 @@ def test_currencies_are_never_added() -> None:
     run("a", DAY0, 1)
     run("b", DAY0, 1, machine="aws/us/eu")
     assert total() == "3.00 EUR + 2.00 USD"
+
+
+def test_a_run_that_goes_on_costs_until_now_and_not_until_it_was_recorded() -> None:
+    own, now = psutil.Process(), ledger.now()
+    started = {"name": "n", "command": "", "tags": {}, "machine": "aws/us/big", "host": platform.node(), "pid": own.pid, "created": own.create_time(), "at": ledger.stamp(now - HOUR)}
+    ledger.append(["started", "r", started], ["seen", "r", ledger.stamp(now - timedelta(seconds=30)), {"wall_seconds": 3570.0}])
+    (charge,) = charges(now=now)
+    assert charge.is_running and charge.seconds == pytest.approx(3600, abs=0.01)
 
 
 def test_a_clock_that_was_set_back_changes_no_cost() -> None:
@@ -162,6 +172,12 @@ def test_an_instance_costs_from_its_making_until_it_was_last_seen() -> None:
     assert total() == "12.00 USD" and [c.is_running for c in charges()] == [False]
 
 
+def test_an_instance_that_was_made_later_than_now_begins_when_it_is_seen() -> None:
+    seen(DAY0, {"created": ledger.stamp(DAY0 + HOUR)})
+    seen(DAY0 + HOUR, {"created": ledger.stamp(DAY0 + HOUR)})
+    assert total() == "2.00 USD" and charges()[0].began == DAY0
+
+
 def test_an_instance_that_is_stopped_costs_nothing_until_it_runs_again() -> None:
     seen(DAY0, {})
     seen(DAY0 + 2 * HOUR, {"state": "EXITED"})
@@ -237,6 +253,14 @@ def test_a_forecast_goes_on_at_the_price_until_the_day_and_the_month_end() -> No
     first, second = cost.forecast(charges(), NOW)
     assert (first.charge.id, first.rest_of_day, first.rest_of_month) == ("i", Decimal(24), Decimal(2) * (12 + 19 * 24))
     assert (second.charge.id, second.rest_of_day) == ("u", None)
+
+
+def test_a_forecast_counts_a_run_with_its_machine() -> None:
+    every = [
+        cost.Charge(kind, kind, "n", {}, "aws", "us", "big", NOW - HOUR, 3600.0, True, price()) for kind in ("run", "instance")
+    ]  # fmt: skip
+    assert [each.charge.id for each in cost.forecast(every, NOW)] == ["instance"]
+    assert [each.charge.id for each in cost.forecast(every[:1], NOW)] == ["run"]
 
 
 def budget(name: str, amount: str, per: str = "day", **tags: str) -> None:

@@ -125,6 +125,16 @@ def test_a_process_runs_only_if_it_was_created_when_the_record_says() -> None:
     assert {run.id: run.state() for run in ledger.read().runs.values()} == {"this": "running", "reused": "lost", "gone": "lost"}
 
 
+@pytest.mark.skipif(not hasattr(os, "waitid"), reason="nobody can tell here that a process has ended without waiting for it")
+def test_a_process_that_has_ended_and_isnt_waited_for_doesnt_run() -> None:
+    process = subprocess.Popen([sys.executable, "-S", "-c", "pass"])
+    created = psutil.Process(process.pid).create_time()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    ledger.append(started("r", pid=process.pid, created=created))
+    assert ledger.read().runs["r"].state() == "lost"
+    process.wait()
+
+
 def test_a_run_on_another_machine_runs_as_long_as_it_is_heard_of() -> None:
     ledger.append(started("r", host="another", at=ledger.stamp(ledger.now())))
     run = ledger.read().runs["r"]

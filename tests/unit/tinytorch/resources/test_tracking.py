@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -108,10 +109,32 @@ def test_a_program_is_measured_with_the_children_that_it_has_waited_for() -> Non
 
 
 @linux
-def test_what_a_program_wrote_to_the_disk_counts_also_if_it_was_quick(tmp_path: Path) -> None:
+def test_what_a_program_wrote_to_the_disk_counts_also_if_it_was_quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking, "_SHORTEST", 1e9)  # between the first look and the last
+    monkeypatch.setattr(tracking, "_LONGEST", 1e9)
     write = f"import os; f = open({str(tmp_path / 'file')!r}, 'wb'); f.write(bytes(3 << 20)); f.flush(); os.fsync(f.fileno())"
     _, tracked = resources.run_command([sys.executable, "-c", write])
     assert tracked.usage.disk_written is None or 3 << 20 <= tracked.usage.disk_written < 4 << 20
+
+
+@posix
+def test_the_time_of_a_program_that_was_never_seen_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Meter, "sample", lambda self: resources.Usage(1.0))
+    burn = "import time\nwhile time.process_time() < 0.15: pass"
+    _, tracked = resources.run_command([sys.executable, "-c", burn])
+    assert 0.1 < tracked.usage.cpu_seconds < 1  # type: ignore[operator]
+
+
+def test_a_kill_loses_at_most_a_tenth_of_a_run_or_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded: list[float] = []
+    monkeypatch.setattr(ledger, "append", lambda entry, *, place: recorded.append(entry[3]["wall_seconds"]) if entry[0] == "seen" else None)
+    tracked = tracking.Tracked("n", "", {}, "local", is_recorded=True)
+    tracked._begin(psutil.Process(), is_new=False)
+    for second in range(2000):
+        monkeypatch.setattr(tracked.meter, "sample", lambda now=second: resources.Usage(float(now)))
+        tracked._look()
+    assert recorded[:10] == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10] and len(recorded) < 90
+    assert all(later - now <= min(60, max(1, now / 10) + 1) for now, later in pairwise(recorded))
 
 
 @posix
