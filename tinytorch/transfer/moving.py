@@ -58,7 +58,8 @@ class Counter:
             left = max(0, self.nbytes - self.sent - self.before)
             elapsed = self.clock() - self.began
             remaining = left * elapsed / self.sent if self.sent else None
-            self.report(Progress(self.sent + self.before, self.nbytes, self.files, self.total, remaining, text))
+            with suppress(BrokenPipeError):  # whoever was told has gone, and the files are to arrive all the same
+                self.report(Progress(self.sent + self.before, self.nbytes, self.files, self.total, remaining, text))
 
 
 class Throttle:

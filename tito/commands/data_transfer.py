@@ -84,7 +84,7 @@ def transfer(
     elif dry_run:
         _say_plan(result.plan, sync=sync)
         render.say("Nothing was done (--dry-run).")
-    return _end(result, dry_run=dry_run, as_json=as_json, again=f"tito data transfer {_quoted(source)} {_quoted(destination)}")
+    return _end(result, dry_run=dry_run, as_json=as_json)
 
 
 def _say_plan(plan: Plan, *, sync: bool) -> None:
@@ -109,7 +109,7 @@ def _say_plan(plan: Plan, *, sync: bool) -> None:
         render.say(f"  ... and {len(plan.left_out) - _LISTED} more left out; all with --dry-run --json")
 
 
-def _end(result: Result, *, dry_run: bool, as_json: bool, again: str) -> int:
+def _end(result: Result, *, dry_run: bool, as_json: bool) -> int:
     """Say what came of it. Returns the exit status."""
     if not result.is_done:
         if not dry_run:
@@ -118,10 +118,10 @@ def _end(result: Result, *, dry_run: bool, as_json: bool, again: str) -> int:
     for name, why in list(result.failed.items())[:_LISTED]:
         render.error(f"{name}: {why}" if name not in why else why)
     if result.stopped:
-        render.notice(f"Stopped by {result.stopped}; what has arrived is recorded. To go on: {again}")
+        render.notice(f"Stopped by {result.stopped}; what has arrived is recorded. The same command goes on.")
         return _INTERRUPTED if result.stopped == "SIGINT" else 1
     if result.failed:
-        render.notice(f"{_count(result.sent)} arrived, {_count(len(result.failed))} did not. To try these again: {again}")
+        render.notice(f"{_count(result.sent)} arrived, {_count(len(result.failed))} did not. The same command tries these again.")
         return 1
     if not as_json:
         removed = f", deleted {_count(len(result.deleted))}" if result.deleted else ""
@@ -131,9 +131,3 @@ def _end(result: Result, *, dry_run: bool, as_json: bool, again: str) -> int:
 
 def _count(number: int) -> str:
     return f"{number:,} file" + ("" if number == 1 else "s")
-
-
-def _quoted(text: str) -> str:
-    import shlex
-
-    return shlex.quote(text)

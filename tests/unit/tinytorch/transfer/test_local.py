@@ -275,6 +275,14 @@ def test_an_interrupted_transfer_goes_on_inside_the_file(source: Path, tmp_path:
     assert contents(tmp_path / "there") == contents(source)
 
 
+def test_nobody_listening_any_more_costs_no_file(source: Path, tmp_path: Path) -> None:
+    def gone(now: Progress) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    assert not transfer(str(source), str(tmp_path / "there"), report=gone).failed
+    assert contents(tmp_path / "there") == contents(source)
+
+
 def test_the_rate_is_kept(source: Path, tmp_path: Path) -> None:
     began = time.monotonic()
     transfer(str(source), str(tmp_path / "there"), bandwidth=4 << 20)
