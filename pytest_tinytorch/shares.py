@@ -28,14 +28,14 @@ _TOGETHER = 8  # neighbours stay together, with the fixtures that they share
 
 
 def shares(items: Sequence[T], count: int) -> list[list[T]]:
-    """`items` dealt out in packets of neighbours, in order within each share.
+    """`items` dealt out in packets of neighbours, in order within each share; the first share is the smallest.
 
     >>> shares(range(20), 2)
-    [[0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19], [8, 9, 10, 11, 12, 13, 14, 15]]
+    [[8, 9, 10, 11, 12, 13, 14, 15], [0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19]]
     """
     dealt: list[list[T]] = [[] for _ in range(count)]
     for number, start in enumerate(range(0, len(items), _TOGETHER)):
-        dealt[number % count] += items[start : start + _TOGETHER]
+        dealt[(number + 1) % count] += items[start : start + _TOGETHER]
     return dealt
 
 

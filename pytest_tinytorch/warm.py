@@ -224,7 +224,8 @@ class _Waiting:
         self.folder = folder
 
     @pytest.hookimpl(wrapper=True)  # before any other looks at the workspace
-    def pytest_sessionstart(self) -> Generator[None, None, None]:
+    def pytest_sessionstart(self, session: pytest.Session) -> Generator[None, None, None]:
+        _find_fixtures(session)
         gc.collect()
         gc.freeze()
         wanted = os.read(self.waits, 1)
@@ -236,6 +237,18 @@ class _Waiting:
 
     def pytest_unconfigure(self) -> None:
         (self.folder / _ENDED).touch()
+
+
+def _find_fixtures(session: pytest.Session) -> None:
+    """Have pytest look for fixtures in its plugins now.
+
+    It does so when a session starts, in every attribute of some fifty plugins: a tenth of a run, and none of it depends
+    on what is saved. This process has one session, so what it finds is kept for that.
+    """
+    from _pytest import fixtures
+
+    found = fixtures.FixtureManager(session)
+    fixtures.FixtureManager = lambda session: found  # type: ignore[assignment, misc]
 
 
 def load() -> None:

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from statistics import median
 
@@ -44,6 +45,7 @@ def timed(folder: Path) -> dict[str, float]:
     return {"item": whole / COUNT, "first": (marks[1] - marks[0]) / _PART, "last": (marks[-1] - marks[-2]) / _PART}
 
 
+@cache  # three rows are of the same runs
 def _measured() -> list[dict[str, float]]:
     found = []
     for _ in range(_RUNS):
