@@ -261,15 +261,17 @@ class _Run:
 
     def todo(self) -> Iterator[Item]:
         """The items that are to be processed, until the run is asked to stop."""
-        left = self.record.done.copy()  # done items that were not seen yet: one search for each item of a million
+        done = self.record.done
+        left = done.copy()  # done items that were not seen yet: one search for each item of a million
         seen: set[str] = set()  # the others
         for item in self.items:
-            checksum = left.pop(item.id, None)
-            if checksum == item.checksum:
+            name, checksum, _ = item
+            recorded = left.pop(name, None)
+            if recorded == checksum:
                 continue
-            if item.id in seen or (checksum is None and item.id in self.record.done):
-                raise DataError(f"{self.job.folder}: two items have the id {item.id!r}; give each one of its own")
-            seen.add(item.id)
+            if name in seen or (recorded is None and name in done):
+                raise DataError(f"{self.job.folder}: two items have the id {name!r}; give each one of its own")
+            seen.add(name)
             if _has_failed(self.record, item):
                 continue
             if self.stop:
