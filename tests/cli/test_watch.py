@@ -25,7 +25,7 @@ WRONG = ALPHA.replace("2 * x", "x * x")
 _LIMIT = 60  # seconds without the verdict before a test gives up
 EMPTY = "\x1b[H\x1b[J"
 RESTORED = "\x1b[?1049l\x1b[?25h"
-_TO_DEFAULT = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.executable, [sys.executable, '-m', 'tito', *sys.argv[1:]])"
+_TO_DEFAULT = "import os, signal, sys; [signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, getattr(signal, 'SIGHUP', signal.SIGINT))]; os.execv(sys.executable, [sys.executable, '-m', 'tito', *sys.argv[1:]])"
 
 
 @pytest.fixture
