@@ -10,10 +10,10 @@ from tinytorch.errors import DataError
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["TIMEOUT", "chunks", "request"]
+__all__ = ["TIMEOUT", "TRANSIENT", "chunks", "request"]
 
 TIMEOUT = (10.0, 30.0)  # seconds to connect; seconds without a byte
-_TRANSIENT = {408, 425, 429, 500, 502, 503, 504}  # statuses after which the same request may succeed
+TRANSIENT = {408, 425, 429, 500, 502, 503, 504}  # statuses after which the same request may succeed
 
 
 @contextmanager
@@ -56,7 +56,7 @@ def chunks(response: requests.Response, largest: int = 1 << 18) -> Iterator[byte
 
 def _refused(url: str, response: requests.Response) -> DataError:
     error = DataError(
-        f"{url}: the server answered {response.status_code} {response.reason}", retryable=response.status_code in _TRANSIENT
+        f"{url}: the server answered {response.status_code} {response.reason}", retryable=response.status_code in TRANSIENT
     )
     error.retry_after = _retry_after(response.headers.get("Retry-After"))
     return error

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import tinytorch
 from tinytorch._overlay import named_folder
 from tinytorch.errors import ConfigError
-from tinytorch.toml_file import parse_toml as parse_toml
+from tinytorch.toml_file import parse_toml
 
 TEMPLATES_VARIABLE = "TINYTORCH_TEMPLATES"
 REQUIRED_TESTS = "required_tests.json"

@@ -24,11 +24,11 @@ from pytest_tinytorch.course.curriculum import (
     fault_of_exports,
     fault_of_names,
     keys_of,
-    parse_toml,
     read_row,
 )
 from pytest_tinytorch.state.store import as_local
 from tinytorch.errors import ConfigError
+from tinytorch.toml_file import parse_toml
 from tinytorch.yaml_file import Value
 from tinytorch.yaml_file import read as read_yaml
 

@@ -11,10 +11,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from pytest_tinytorch.course.curriculum import parse_toml
 from pytest_tinytorch.health.check import FAULT, NOTE, REPAIR, Check
 from pytest_tinytorch.health.environment import PLUGIN
 from pytest_tinytorch.workspace.layout import Workspace
+from tinytorch.toml_file import parse_toml
 
 _IMPORTLIB = "--import-mode=importlib"
 _FIRST = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini")  # pytest reads one of these instead of pyproject.toml

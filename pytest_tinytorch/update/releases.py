@@ -9,9 +9,10 @@ from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
 
-from pytest_tinytorch.course.curriculum import Course, parse_toml
+from pytest_tinytorch.course.curriculum import Course
 from pytest_tinytorch.state import pristine
 from tinytorch.errors import ConfigError
+from tinytorch.toml_file import parse_toml
 
 KINDS = {"fix": "bug fix", "feature": "new feature", "text": "text"}  # as CHANGES.toml has it: as people read it
 _KEYS = {"version", "kind", "files", "why"}

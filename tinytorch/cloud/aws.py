@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from tinytorch.cloud.resource import CloudResource, NotFound, has_tags
 from tinytorch.errors import CloudError, ConfigError
 from tinytorch.files import sha256
+from tinytorch.http import TIMEOUT
 from tinytorch.retry import ExponentialBackoffPolicy, RetryPolicy
 
 __all__ = ["Aws", "Prefix", "Volume", "is_configured", "tags_of"]
@@ -25,7 +26,6 @@ Answer = dict[str, Any]
 
 KINDS = ("instance", "volume", "snapshot", "bucket")
 _AT_ONCE = 1000  # objects that S3 deletes with one call
-_TIMEOUT = (10, 30)  # seconds to connect; seconds without a byte
 _PLACES = ("iam-role", "container-role")  # credentials that are asked for over the network
 _VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
 
@@ -94,7 +94,7 @@ class Aws:
             from botocore.exceptions import BotoCoreError
         except ImportError as error:
             raise ConfigError('AWS needs boto3. Install it: pip install "tinytorch[aws]"') from error
-        config = Config(retries={"total_max_attempts": 1}, connect_timeout=_TIMEOUT[0], read_timeout=_TIMEOUT[1])
+        config = Config(retries={"total_max_attempts": 1}, connect_timeout=TIMEOUT[0], read_timeout=TIMEOUT[1])
         with self._opening:
             if service not in self._clients:
                 try:

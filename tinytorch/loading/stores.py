@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urlsplit
 
 from tinytorch.errors import CloudError, ConfigError, DataError, TinyTorchError
+from tinytorch.http import TIMEOUT
 from tinytorch.places import local_path
 from tinytorch.retry import ExponentialBackoffPolicy, RetryPolicy
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["FolderStore", "HttpStore", "S3Store", "Store", "open_store", "pause", "stop_with", "store_at"]
 
 _PIECE = 2**16  # bytes received at a time: no more than that is lost when a connection drops
-_TIMEOUT = (10, 30)  # seconds to connect; seconds without a byte
 _CONNECTIONS = 32  # that are kept for the next request
 _thread = threading.local()  # its `stopping` says that nobody waits any more for what the thread reads
 
@@ -201,7 +201,7 @@ class HttpStore(_NetworkStore):
                     f"{self._url(name)}: asked for bytes from {start} on, the server sent "
                     f"{response.headers.get('Content-Range', 'none of them')}"
                 )
-            for piece in response.iter_content(_PIECE):
+            for piece in http.chunks(response, _PIECE):
                 into += piece
                 pause(0)
 
@@ -254,7 +254,7 @@ class S3Store(_NetworkStore):
             raise ConfigError(f'{place}: S3 needs boto3. Install it: pip install "tinytorch[s3]"') from error
         # boto3's own retries are off: two policies would multiply their tries, and only ours goes on in mid-file
         config = Config(
-            retries={"total_max_attempts": 1}, connect_timeout=_TIMEOUT[0], read_timeout=_TIMEOUT[1], max_pool_connections=_CONNECTIONS
+            retries={"total_max_attempts": 1}, connect_timeout=TIMEOUT[0], read_timeout=TIMEOUT[1], max_pool_connections=_CONNECTIONS
         )
         try:
             self.client: Any = boto3.session.Session().client("s3", config=config)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tinytorch import http
 from tinytorch.errors import ConfigError, DataError
 from tinytorch.retry import ExponentialBackoffPolicy
 
@@ -29,7 +30,6 @@ DINO_REPOSITORY = "facebookresearch/dinov2"
 DINO_TYPES = {"small": "dinov2_vits14", "base": "dinov2_vitb14", "large": "dinov2_vitl14", "giant": "dinov2_vitg14"}
 DINO_PATCH = 14  # pixels of a side of what DINOv2 sees as one token
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pixels in [0, 1], red, green and blue
-_TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
 _GRID = 4  # cells of a side
 
 
@@ -151,7 +151,7 @@ class Dino:
         except urllib.error.HTTPError as error:
             with error:
                 raise DataError(
-                    f"{self.repository}: PyTorch Hub could not load it: {error.code} {error.reason}.{where}", retryable=error.code in _TRANSIENT
+                    f"{self.repository}: PyTorch Hub could not load it: {error.code} {error.reason}.{where}", retryable=error.code in http.TRANSIENT
                 ) from error
         except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
             raise DataError(f"{self.repository}: PyTorch Hub could not load it: {getattr(error, 'reason', error)}. Is there a network?{where}", retryable=True) from error

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.unit.tinytorch import object_store
 from tests.unit.tinytorch.loading.conftest import AT_ONCE, Arrays
 from tests.unit.tinytorch.loading.range_server import RangeServer
 from tinytorch import loading
@@ -123,13 +124,8 @@ def test_nobody_there_is_a_retryable_error_that_is_told(server: RangeServer) -> 
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with object_store.running() as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -140,13 +136,7 @@ def bucket(endpoint: str, tmp_path_factory: pytest.TempPathFactory, arrays: Arra
     folder = tmp_path_factory.mktemp("bucket")
     loading.write_shards(folder, *arrays, shard_bytes=30 * 56)
     with pytest.MonkeyPatch.context() as monkeypatch:
-        for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
-            monkeypatch.delenv(name, raising=False)
-        for name, value in {
-            "AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_CONFIG_FILE": str(folder / "none"), "AWS_SHARED_CREDENTIALS_FILE": str(folder / "none"), "AWS_EC2_METADATA_DISABLED": "true",
-        }.items():  # fmt: skip
-            monkeypatch.setenv(name, value)
+        object_store.reach(endpoint, folder, monkeypatch)
         client = boto3.session.Session().client("s3")
         client.create_bucket(Bucket="bucket")
         for path in (folder / "index.json", *folder.glob("*.shard")):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import requests
 
+from tests.unit.tinytorch import object_store
 from tinytorch.retry import ExponentialBackoffPolicy
 from tinytorch.transfer import listing
 
@@ -50,13 +51,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="session")
 def endpoint() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with object_store.running() as address:
+        yield address
 
 
 @pytest.fixture
@@ -64,13 +60,7 @@ def s3(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     """A client, in an environment that reaches a server with one new bucket, `bucket`."""
     import boto3
 
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_REGION"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in {
-        "AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_CONFIG_FILE": str(tmp_path / "none"), "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"), "AWS_EC2_METADATA_DISABLED": "true",
-    }.items():  # fmt: skip
-        monkeypatch.setenv(name, value)
+    object_store.reach(endpoint, tmp_path, monkeypatch)
     requests.post(f"{endpoint}/moto-api/reset", timeout=10)
     client = boto3.session.Session().client("s3")
     client.create_bucket(Bucket="bucket")
