@@ -93,14 +93,15 @@ def write_atomic(path: Path, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _flush_folder(path.parent)
+    flush_folder(path.parent)
 
 
-def move(source: Path, path: Path) -> None:
+def move(source: Path, path: Path, *, at_once: bool = True) -> None:
     """Put the file `source` at `path`, so that whoever looks sees the old file or the new one; needs no room.
 
     A folder is put where nothing is yet. Missing parent folders are made, a link is followed, and permissions stay. From
-    another file system, a file `source` is copied and stays.
+    another file system, a file `source` is copied and stays. Unless the name must be on the disk `at_once`, somebody calls
+    `flush_folder` afterwards, for many files together.
     """
     path = Path(os.path.realpath(path))
     if not path.parent.is_dir():
@@ -112,14 +113,15 @@ def move(source: Path, path: Path) -> None:
         if error.errno != errno.EXDEV:
             raise
         write_atomic(path, source.read_bytes())
-    _flush_folder(path.parent)
+    if at_once:
+        flush_folder(path.parent)
 
 
-def publish(source: Path, path: Path) -> None:
+def publish(source: Path, path: Path, *, at_once: bool = True) -> None:
     """Flush the file `source` to the disk, then `move` it to `path`: after a power cut too it is there whole or not at all."""
     with source.open("rb+") as file:
         os.fsync(file.fileno())
-    move(source, path)
+    move(source, path, at_once=at_once)
 
 
 def _keep_permissions(of: Path, file: Path) -> None:
@@ -134,7 +136,8 @@ def is_executable(path: Path) -> bool | None:
     return path.exists() and bool(path.stat().st_mode & 0o111)
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk."""
     if os.name == "nt":  # Windows can't open a folder; its rename is journaled by NTFS
         return
     # The new file is in place, so only a failing disk is worth an error: callers say of one that nothing was changed.

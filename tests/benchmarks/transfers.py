@@ -1,8 +1,9 @@
 """What a transfer costs beside the tools that do less: cp, rsync, s5cmd and boto3's transfer manager.
 
 `python -m tests.benchmarks.transfers FOLDER` makes 1,000 files of 100 kB and one of 1 GB below FOLDER, starts a local S3
-(moto) and a local sshd, sends both there and back with each tool that is installed and with ours, in turn, and prints the
-median time and the multiple of the best other tool.
+(moto) and a local sshd, sends both there and back with each tool that is installed and with `tito data transfer`, in turn,
+and prints the median time and the multiple of the best other tool. `--only TEXT` measures the lines with that in their
+title.
 """
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import argparse
 import os
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -20,8 +22,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 
-from tests.unit.tinytorch.transfer.sshd import MISSING, Host
-from tinytorch.transfer import transfer
+from tests.unit.tinytorch.transfer.sshd import MISSING, SSHD, Host
 
 SERVER = """
 import sys, time
@@ -48,8 +49,8 @@ def s3_server(folder: Path) -> Iterator[str]:
         process.kill()
 
 
-def run(*words: str) -> Job:
-    return lambda: subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def run(*words: object) -> Job:
+    return lambda: subprocess.run(list(map(str, words)), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def managed(folder: Path, prefix: str, *, upload: bool) -> Job:
@@ -74,18 +75,33 @@ def managed(folder: Path, prefix: str, *, upload: bool) -> Job:
     return work
 
 
-def ours(source: str, target: str, engine: str = "auto", jobs: int = 4) -> Job:
-    def work() -> None:
-        result = transfer(source, target, engine=engine, jobs=jobs)
-        assert not result.failed and result.sent, result.failed
-
-    return work
+def ours(source: object, target: object, *options: str) -> Job:
+    return run(sys.executable, "-m", "tito", "data", "transfer", source, target, *options)
 
 
-def measured(title: str, jobs: dict[str, Job], clear: Callable[[], None], rounds: int) -> None:
+@contextmanager
+def ssh_server(folder: Path) -> Iterator[Host]:
+    """A host whose sshd listens itself: nothing of this process is between it and those who are measured."""
+    Path("/run/sshd").mkdir(exist_ok=True)
+    host = Host(folder)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        host.port = free.getsockname()[1]
+    host.know()
+    os.environ["TINYTORCH_SSH"] = host.command
+    with subprocess.Popen([str(SSHD), "-D", "-f", str(host.config), "-p", str(host.port)], stderr=subprocess.DEVNULL) as server:
+        while subprocess.run([*shlex.split(host.command), "-p", str(host.port), "127.0.0.1", "true"], stderr=subprocess.DEVNULL, check=False).returncode:
+            time.sleep(0.1)
+        yield host
+        server.kill()
+    host.close()
+
+
+def measured(title: str, jobs: dict[str, Job], clear: Callable[[], None], given: argparse.Namespace) -> None:
     """Print the median of some rounds of each, taken in turn."""
+    if given.only not in title:
+        return
     times: dict[str, list[float]] = {name: [] for name in jobs}
-    for _ in range(rounds):
+    for _ in range(given.rounds):
         for name, job in jobs.items():
             clear()
             os.sync()
@@ -105,6 +121,7 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=1000)
     parser.add_argument("--large", type=int, default=1000, metavar="MB")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default="", metavar="TEXT")
     given = parser.parse_args()
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=given.folder)))
@@ -124,23 +141,20 @@ def main() -> None:
 
         for title, folder in sets.items():
             copy = f"cp -r {shlex.quote(str(folder))} {shlex.quote(str(there))}"
-            jobs = {"cp": run("sh", "-c", copy), "cp and fsync": run("sh", "-c", f"{copy} && find {shlex.quote(str(there))} -type f -exec sync {{}} +"), "tinytorch": ours(str(folder), str(there))}
+            jobs = {"cp": run("sh", "-c", copy), "cp and fsync": run("sh", "-c", f"{copy} && find {shlex.quote(str(there))} -type f -exec sync {{}} +"), "tinytorch": ours(folder, there)}
             if shutil.which("rsync"):
                 jobs["rsync"] = run("rsync", "-a", f"{folder}/", str(there))
-            measured(f"copy, {title}", jobs, clear, given.rounds)
+            measured(f"copy, {title}", jobs, clear, given)
         if MISSING is None and shutil.which("rsync"):
-            Path("/run/sshd").mkdir(exist_ok=True)
-            host = Host(root / "host")
-            stack.callback(host.close)
-            os.environ["TINYTORCH_SSH"] = host.command
+            host = stack.enter_context(ssh_server(root / "host"))
             shell = shlex.join([*shlex.split(host.command), "-p", str(host.port)])
             for title, folder in sets.items():
-                up = {"rsync": run("rsync", "-a", "-e", shell, f"{folder}/", f"127.0.0.1:{there}"), "tinytorch": ours(str(folder), host.address(there)),
-                      "tinytorch rsync": ours(str(folder), host.address(there), "rsync")}  # fmt: skip
-                down = {"rsync": run("rsync", "-a", "-e", shell, f"127.0.0.1:{folder}/", str(there)), "tinytorch": ours(host.address(folder), str(there)),
-                        "tinytorch rsync": ours(host.address(folder), str(there), "rsync")}  # fmt: skip
-                measured(f"to a host, {title}", up, clear, given.rounds)
-                measured(f"from a host, {title}", down, clear, given.rounds)
+                up = {"rsync": run("rsync", "-a", "-e", shell, f"{folder}/", f"127.0.0.1:{there}"), "tinytorch": ours(folder, host.address(there)),
+                      "tinytorch rsync": ours(folder, host.address(there), "--engine", "rsync")}  # fmt: skip
+                down = {"rsync": run("rsync", "-a", "-e", shell, f"127.0.0.1:{folder}/", there), "tinytorch": ours(host.address(folder), there),
+                        "tinytorch rsync": ours(host.address(folder), there, "--engine", "rsync")}  # fmt: skip
+                measured(f"to a host, {title}", up, clear, given)
+                measured(f"from a host, {title}", down, clear, given)
         endpoint = stack.enter_context(s3_server(root))
         import boto3
 
@@ -154,13 +168,13 @@ def main() -> None:
 
         s5cmd = shutil.which("s5cmd")
         for title, folder in sets.items():
-            up = {"boto3": managed(folder, "x", upload=True), "tinytorch": ours(str(folder), "s3://bucket/x"), "tinytorch boto3": ours(str(folder), "s3://bucket/x", "boto3")}
-            down = {"boto3": managed(there, "x", upload=False), "tinytorch": ours("s3://bucket/x", str(there)), "tinytorch boto3": ours("s3://bucket/x", str(there), "boto3")}
+            up = {"boto3": managed(folder, "x", upload=True), "tinytorch": ours(folder, "s3://bucket/x"), "tinytorch boto3": ours(folder, "s3://bucket/x", "--engine", "boto3")}
+            down = {"boto3": managed(there, "x", upload=False), "tinytorch": ours("s3://bucket/x", there), "tinytorch boto3": ours("s3://bucket/x", there, "--engine", "boto3")}
             if s5cmd:
                 up["s5cmd"] = run(s5cmd, "--endpoint-url", endpoint, "cp", f"{folder}/", "s3://bucket/x/")
                 down["s5cmd"] = run(s5cmd, "--endpoint-url", endpoint, "cp", "s3://bucket/x/*", f"{there}/")
-            measured(f"to S3, {title}", up, empty, given.rounds)
-            measured(f"from S3, {title}", down, clear, given.rounds)
+            measured(f"to S3, {title}", up, empty, given)
+            measured(f"from S3, {title}", down, clear, given)
 
 
 if __name__ == "__main__":

@@ -155,7 +155,7 @@ class S5cmd(_Batched):
 
         local: Any = mover.target
         with suppress(TransferError, OSError):
-            arrival = LocalArrival(local.path(step.target), step.found, part_bytes_for(step.found.size), is_new=False)
+            arrival = LocalArrival(local, local.path(step.target), step.found, part_bytes_for(step.found.size), is_new=False)
             data = arrival.part.read_bytes()
             digest = digest_of(data, md5=True)
             if len(data) == step.found.size and not mover.source.unproved(step.name, step.found, {0: digest}):

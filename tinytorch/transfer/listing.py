@@ -12,6 +12,7 @@ from tinytorch.errors import TransferError
 
 __all__ = [
     "Arrival",
+    "Data",
     "Digest",
     "Found",
     "Listing",
@@ -27,6 +28,7 @@ __all__ = [
 
 PART = 8 << 20  # bytes of a file that are sent at a time: what a kill costs, for each of those that are under way
 _MOST_PARTS = 10_000  # that S3 takes of a file
+Data = bytes | bytearray  # of a file; as it was read, since another copy of 8 MiB takes time
 _PART_NAME = re.compile(r"\..*\.[0-9a-f]{8}\.part")
 
 
@@ -63,7 +65,7 @@ class Digest:
     md5: str  # empty where nobody needs it
 
 
-def digest_of(data: bytes, *, md5: bool) -> Digest:
+def digest_of(data: Data, *, md5: bool) -> Digest:
     """The digests of some bytes; MD5 only where S3 is on one side, since it is what S3 tells of its objects."""
     return Digest(hashlib.sha256(data).hexdigest(), hashlib.md5(data, usedforsecurity=False).hexdigest() if md5 else "")
 
@@ -73,7 +75,7 @@ class Arrival(Protocol):
 
     state: dict[str, Any]  # with which another run goes on
 
-    def write(self, number: int, start: int, data: bytes, digest: Digest) -> None:
+    def write(self, number: int, start: int, data: Data, digest: Digest) -> None:
         """Put part `number`, from 0, where it belongs. Called from several threads."""
 
     def wrong(self, digests: Mapping[int, Digest]) -> list[int]:
@@ -92,7 +94,7 @@ class Store(Protocol):
     def listing(self) -> Listing:
         """All that is there; empty if the place isn't."""
 
-    def read(self, name: str, start: int, end: int, found: Found) -> bytes:
+    def read(self, name: str, start: int, end: int, found: Found) -> Data:
         """Bytes `start` to `end` of a file, not included, if it is still the one that was found."""
 
     def part_bytes(self, name: str, found: Found) -> int:
@@ -126,7 +128,7 @@ class Store(Protocol):
         """Why there can't be a file of that name; None if there can."""
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Let go of connections, and have all names on the disk."""
 
 
 def spans(size: int, part_bytes: int) -> list[tuple[int, int]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from tinytorch import files
 from tinytorch.errors import TransferError
-from tinytorch.transfer.listing import Digest, Found, Listing, changed, is_part_name, part_bytes_for, part_name
+from tinytorch.transfer.listing import Data, Digest, Found, Listing, changed, is_part_name, part_bytes_for, part_name
 
 __all__ = ["LocalArrival", "LocalStore"]
 
@@ -28,6 +28,7 @@ class LocalStore:
         self.root = root
         self.place = str(root)
         self.links = links
+        self.touched: set[Path] = set()  # folders with names that may not be on the disk yet
 
     def path(self, name: str) -> Path:
         return self.root / name if name else self.root
@@ -122,7 +123,7 @@ class LocalStore:
 
     # --- out of it ----------------------------------------------------------------------------------------------------
 
-    def read(self, name: str, start: int, end: int, found: Found) -> bytes:
+    def read(self, name: str, start: int, end: int, found: Found) -> Data:
         path = self.path(name)
         with _explained(str(path), "read"), path.open("rb", buffering=0) as file:
             if _found(os.fstat(file.fileno())) != found:
@@ -134,7 +135,7 @@ class LocalStore:
                 at += count
             if at < len(data) or _found(os.fstat(file.fileno())) != found:
                 raise changed(str(path))
-        return data  # type: ignore[return-value]  # bytes would be another copy of 8 MiB
+        return data
 
     def part_bytes(self, name: str, found: Found) -> int:
         return part_bytes_for(found.size)
@@ -155,7 +156,7 @@ class LocalStore:
                 raise TransferError(f"{path} is a link, and links are not followed there. Remove it, and run the same again", retryable=False)
             if path.is_dir():
                 raise TransferError(f"{path} is a folder, and a file is to take its place. Rename one of them", retryable=False)
-            return LocalArrival(path, found, part_bytes, is_new=state is None)
+            return LocalArrival(self, path, found, part_bytes, is_new=state is None)
 
     def discard(self, name: str, state: Mapping[str, Any]) -> None:
         if is_part_name(part := str(state.get("part"))):
@@ -166,14 +167,17 @@ class LocalStore:
         with _explained(str(self.path(name)), "removed"):
             self.path(name).unlink(missing_ok=True)
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        with _explained(self.place, "written"):
+            for folder in self.touched:
+                files.flush_folder(folder)
 
 
 class LocalArrival:
     """A file beside its place, which takes it when it is whole."""
 
-    def __init__(self, path: Path, found: Found, part_bytes: int, *, is_new: bool) -> None:
-        self.path = path
+    def __init__(self, store: LocalStore, path: Path, found: Found, part_bytes: int, *, is_new: bool) -> None:
+        self.store, self.path = store, path
         self.found = found
         self.part_bytes = part_bytes
         self.part = path.with_name(part_name(path.name, hashlib.sha256(f"{path.name}\0{found.identity}".encode("utf-8", "surrogateescape")).hexdigest()))
@@ -182,7 +186,7 @@ class LocalArrival:
             self.part.unlink(missing_ok=True)
             self.part.open("xb").close()
 
-    def write(self, number: int, start: int, data: bytes, digest: Digest) -> None:
+    def write(self, number: int, start: int, data: Data, digest: Digest) -> None:
         with _explained(str(self.part), "written"), self.part.open("r+b", buffering=0) as file:
             file.seek(start)
             view = memoryview(data)
@@ -207,7 +211,8 @@ class LocalArrival:
     def finish(self, digests: Mapping[int, Digest], mtime: float) -> None:
         with _explained(str(self.path), "written"):
             os.utime(self.part, (mtime, mtime))
-            files.publish(self.part, self.path.parent / self.path.name)
+            files.publish(self.part, self.path, at_once=False)
+            self.store.touched.add(Path(os.path.realpath(self.path)).parent)
 
 
 def _found(facts: os.stat_result) -> Found:

@@ -31,6 +31,12 @@ class Stopped(TransferError):
     retryable = False
 
 
+class _Unproved(TransferError):
+    """What was read isn't what the source says that it has."""
+
+    retryable = False
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far a transfer is."""
@@ -151,31 +157,79 @@ class Mover:
         """
         part_bytes = self.source.part_bytes(step.name, step.found)
         pieces = spans(step.found.size, part_bytes)
-        found = step.found if len(pieces) == 1 else self.source.detailed(step.name, step.found)
         with self._recorded(step, part_bytes, pieces) as parts:
             if parts.old is not None:
                 self.target.discard(step.target, parts.old)
-            arrival = self.policy.call(lambda: self.target.begin(step.target, found, part_bytes, parts.state))
-            if len(pieces) > 1:
-                parts.begin(arrival.state)
-            with self._begun(step, arrival, pieces):
-                self.counter.add(before=sum(pieces[number][1] - pieces[number][0] for number in parts.digests))
-                todo = [number for number in range(len(pieces)) if number not in parts.digests]
-                for last in (False, True):
-                    self._send(step, pieces, todo, arrival, parts)
-                    todo = self._wrong(arrival, parts.digests)
-                    if not todo:
-                        break
-                    if last:
-                        raise TransferError(f"{step.title}: {len(todo)} of {len(pieces)} parts are not at {self.target.place} as they were sent, twice. Nothing was put in place. Look at that disk or network", retryable=False)
-                if why := self.source.unproved(step.name, step.found, parts.digests):
-                    parts.forget(arrival.state)
-                    raise TransferError(f"{step.title}: {why}. Nothing was put in place", retryable=False)
-                mtime = self.source.detailed(step.name, step.found).mtime  # known by now: it comes with what is read
-                self.policy.call(lambda: arrival.finish(parts.digests, mtime))
-            hashes = [parts.digests[number].sha256 for number in range(len(pieces))]
+            digest = self._whole(step, part_bytes) if len(pieces) == 1 else self._in_parts(step, part_bytes, pieces, parts)
         self.counter.add(files=1)
-        return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+        return digest
+
+    def _whole(self, step: Step, part_bytes: int) -> str:
+        """Send a file of one part, which is begun anew whenever something interrupts it."""
+        state: dict[str, Any] = {}
+
+        def once() -> Digest:
+            self._may_take(step.found.size)
+            arrival = self.target.begin(step.target, step.found, part_bytes, None)
+            state.update(arrival.state)
+            for _ in range(2):
+                data = self.source.read(step.name, 0, step.found.size, step.found)
+                digest = digest_of(data, md5=self.md5)
+                arrival.write(0, 0, data, digest)
+                if not arrival.wrong({0: digest}):
+                    self._finish(step, arrival, {0: digest})
+                    return digest
+            raise self._not_arrived(step, 1, 1)
+
+        try:
+            digest = self.policy.call(once, report=self._tell)
+        except BaseException:
+            with suppress(TransferError):  # there is nothing to go on with
+                self.target.discard(step.target, state)
+            raise
+        self.counter.add(sent=step.found.size)
+        return digest.sha256
+
+    def _in_parts(self, step: Step, part_bytes: int, pieces: list[tuple[int, int]], parts: _Parts) -> str:
+        """Send what isn't there yet of a file of several parts."""
+        found = self.source.detailed(step.name, step.found)
+        arrival = self.policy.call(lambda: self.target.begin(step.target, found, part_bytes, parts.state))
+        parts.begin(arrival.state)
+        self.counter.add(before=sum(pieces[number][1] - pieces[number][0] for number in parts.digests))
+        todo = [number for number in range(len(pieces)) if number not in parts.digests]
+        for _ in range(2):
+            self._send(step, pieces, todo, arrival, parts)
+            if not (todo := self._wrong(arrival, parts.digests)):
+                break
+        else:
+            raise self._not_arrived(step, len(todo), len(pieces))
+        try:
+            self.policy.call(lambda: self._finish(step, arrival, parts.digests))
+        except _Unproved:
+            parts.forget(arrival.state)
+            raise
+        return hashlib.sha256("".join(parts.digests[number].sha256 for number in range(len(pieces))).encode()).hexdigest()
+
+    def _finish(self, step: Step, arrival: Arrival, digests: dict[int, Digest]) -> None:
+        """Let a file appear, if nothing speaks against what was read."""
+        if why := self.source.unproved(step.name, step.found, digests):
+            raise _Unproved(f"{step.title}: {why}. Nothing was put in place")
+        arrival.finish(digests, self.source.detailed(step.name, step.found).mtime)  # known by now: it comes with what is read
+
+    def _may_take(self, count: int) -> None:
+        """Wait until so many bytes may be sent, and say if none may any more."""
+        if self.stop:
+            raise Stopped("stopped")
+        self.throttle.take(count)
+
+    def _tell(self, error: BaseException, delay: float) -> None:
+        self.counter.add(text=f"{error}; again in {delay:.1f} s")
+
+    def _not_arrived(self, step: Step, count: int, total: int) -> TransferError:
+        return TransferError(
+            f"{step.title}: {count} of {total} parts are not at {self.target.place} as they were sent, twice. Nothing was put in place. "
+            "Look at that disk or network", retryable=False
+        )  # fmt: skip
 
     def _wrong(self, arrival: Arrival, digests: dict[int, Digest]) -> list[int]:
         """The numbers of the parts that aren't there as they were sent; of large files several are compared at a time."""
@@ -196,38 +250,20 @@ class Mover:
         finally:
             parts.close(is_done=is_done and (len(pieces) > 1 or parts.whole > 0))
 
-    @contextmanager
-    def _begun(self, step: Step, arrival: Arrival, pieces: list[tuple[int, int]]) -> Iterator[None]:
-        """Leave nothing of a file in one part that didn't arrive: there is nothing to go on with."""
-        try:
-            yield
-        except BaseException:
-            if len(pieces) == 1:
-                with suppress(TransferError):
-                    self.target.discard(step.target, arrival.state)
-            raise
-
     def _send(self, step: Step, pieces: list[tuple[int, int]], todo: list[int], arrival: Arrival, parts: _Parts) -> None:
         def part(number: int) -> None:
             start, end = pieces[number]
 
             def once() -> Digest:
-                if self.stop:
-                    raise Stopped("stopped")
-                self.throttle.take(end - start)
+                self._may_take(end - start)
                 data = self.source.read(step.name, start, end, step.found)
                 digest = digest_of(data, md5=self.md5)
                 arrival.write(number, start, data, digest)
                 return digest
 
-            tell = lambda error, delay: self.counter.add(text=f"{error}; again in {delay:.1f} s")  # noqa: E731
-            parts.note(number, self.policy.call(once, report=tell))
+            parts.note(number, self.policy.call(once, report=self._tell))
             self.counter.add(sent=end - start)
 
-        if len(pieces) == 1:
-            for number in todo:
-                part(number)
-            return
         under_way: set[Future[None]] = set()
         try:
             for number in todo:

@@ -11,7 +11,7 @@ from typing import Any
 from tinytorch.errors import TinyTorchError, TransferError
 from tinytorch.retry import RetryPolicy
 from tinytorch.transfer import etags
-from tinytorch.transfer.listing import Digest, Found, Listing, changed, part_bytes_for, spans
+from tinytorch.transfer.listing import Data, Digest, Found, Listing, changed, part_bytes_for, spans
 from tinytorch.transfer.location import DataLocation
 
 __all__ = ["S3Arrival", "S3Store"]
@@ -131,7 +131,7 @@ class S3Store:
 
     # --- out of it ----------------------------------------------------------------------------------------------------
 
-    def read(self, name: str, start: int, end: int, found: Found) -> bytes:
+    def read(self, name: str, start: int, end: int, found: Found) -> Data:
         key = self.key(name)
         if start == end:
             return b""
@@ -143,7 +143,7 @@ class S3Store:
                     raise changed(f"s3://{self.bucket}/{key}") from error
                 raise
             with answer["Body"] as body:
-                data = bytes(body.read())
+                data: bytes = body.read()
         with self.opening:
             self.heads.setdefault(key, {"Metadata": answer.get("Metadata", {}), "ServerSideEncryption": answer.get("ServerSideEncryption", "AES256")})
         if len(data) != end - start:
@@ -210,7 +210,7 @@ class S3Arrival:
     def __init__(self, store: S3Store, key: str, found: Found, part_bytes: int, state: Mapping[str, Any] | None) -> None:
         self.store, self.key, self.found, self.part_bytes = store, key, found, part_bytes
         self.is_single = found.size <= part_bytes
-        self.single: bytes | None = None
+        self.single: Data | None = None
         self.state: dict[str, Any] = {}
         if not self.is_single:
             upload = str(state["upload"]) if state else ""
@@ -239,13 +239,13 @@ class S3Arrival:
                     return found
                 marker = answer["NextPartNumberMarker"]
 
-    def write(self, number: int, start: int, data: bytes, digest: Digest) -> None:
+    def write(self, number: int, start: int, data: Data, digest: Digest) -> None:
         if self.is_single:
             self.single = data
             return
         with self.store.answered(self.key):
             self.store.client.upload_part(
-                Bucket=self.store.bucket, Key=self.key, UploadId=self.state["upload"], PartNumber=number + 1, Body=bytes(data), ChecksumSHA256=_base64(digest)
+                Bucket=self.store.bucket, Key=self.key, UploadId=self.state["upload"], PartNumber=number + 1, Body=data, ChecksumSHA256=_base64(digest)
             )  # fmt: skip
 
     def wrong(self, digests: Mapping[int, Digest]) -> list[int]:
@@ -267,7 +267,7 @@ class S3Arrival:
             if self.is_single:
                 if self.single is None:
                     raise AssertionError("a part that was written")
-                answer = client.put_object(**where, Body=bytes(self.single), Metadata=_metadata(mtime), ChecksumSHA256=_base64(digests[0]))
+                answer = client.put_object(**where, Body=self.single, Metadata=_metadata(mtime), ChecksumSHA256=_base64(digests[0]))
             else:
                 there = self._parts(self.state["upload"])
                 if there is None:  # the answer to an earlier try was lost: it is complete

@@ -9,22 +9,25 @@ import shlex
 import struct
 import subprocess
 import tempfile
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Any
 
 from tinytorch.errors import ConfigError, TransferError
+from tinytorch.transfer.listing import Data
 
 __all__ = ["Attributes", "Connection", "Refused", "Shell", "ssh_command"]
 
-_INIT, _VERSION, _OPEN, _CLOSE, _READ, _WRITE, _LSTAT, _FSETSTAT, _OPENDIR, _READDIR = 1, 2, 3, 4, 5, 6, 7, 10, 11, 12
+_INIT, _VERSION, _OPEN, _CLOSE, _READ, _WRITE, _LSTAT, _FSTAT, _FSETSTAT, _OPENDIR, _READDIR = 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12
 _REMOVE, _MKDIR, _REALPATH, _STAT, _RENAME, _EXTENDED = 13, 14, 16, 17, 18, 200
 _STATUS, _HANDLE, _DATA, _NAME, _ATTRS, _REPLY = 101, 102, 103, 104, 105, 201
 _FOR_READING, _FOR_WRITING, _CREATE, _TRUNCATE = 1, 2, 8, 16
 _OK, _EOF, _NO_SUCH_FILE, _PERMISSION_DENIED, _FAILURE, _UNSUPPORTED = 0, 1, 2, 3, 4, 8
 _BLOCK = 32 << 10  # bytes in a request, which every server takes
-_REQUESTS = 64  # under way at a time: their answers fit into a pipe that nobody reads meanwhile
+_LARGEST_BLOCK = 255 << 10  # bytes in a request to a server that says it takes so many
+_UNDER_WAY = 2 << 20  # bytes that are asked for at a time
 _OPTIONS = ("BatchMode=yes", "StrictHostKeyChecking=yes", "ConnectTimeout=15", "ServerAliveInterval=15", "ServerAliveCountMax=3", "LogLevel=ERROR")
 
 _ALONE: dict[str, Any] = {"creationflags": 0x200} if os.name == "nt" else {"start_new_session": True}  # Ctrl-C is for us, and not for ssh
@@ -83,7 +86,7 @@ class _Process:
         assert self.process.stdin and self.process.stdout
         self.input, self.output = self.process.stdin, self.process.stdout
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes | memoryview) -> None:
         """Put data on its way; it leaves when something is received, so that small pieces travel together."""
         try:
             self.input.write(data)
@@ -105,6 +108,15 @@ class _Process:
         if len(data) < count:
             raise self.ended()
         return data
+
+    def receive_into(self, place: memoryview) -> None:
+        self.flush()
+        try:
+            count = self.output.readinto(place)  # type: ignore[attr-defined]  # the reader that Popen makes has it
+        except (OSError, ValueError) as error:
+            raise self.ended() from error
+        if count < len(place):
+            raise self.ended()
 
     def ended(self) -> TransferError:
         """Why ssh ended."""
@@ -150,32 +162,55 @@ class Connection(_Process):
         super().__init__([*command[:-1], "-s", command[-1], "sftp"], place)
         self.number = 0
         self.answers: dict[int, tuple[int, bytes]] = {}
+        self.places: dict[int, memoryview] = {}  # where the data of an answer goes
+        self.unwanted: set[int] = set()  # requests whose answers say nothing that matters
         try:
             self._packet(_INIT, struct.pack(">I", 3))
-            kind, payload = self._answer()
+            kind, _, payload = self._answer()
             if kind != _VERSION:
-                raise TransferError(f"{place}: the host doesn't answer as SFTP does; does its shell print something at login?", retryable=False)
+                raise self._is_no_sftp()
+            words = list(_strings(payload))
+            self.extensions = dict(zip(words[::2], words[1::2], strict=False))
+            self.read_block, self.write_block = self._blocks()
         except BaseException:
             self.close()
             raise
-        words = list(_strings(payload[4:]))
-        self.extensions = dict(zip(words[::2], words[1::2], strict=False))
+
+    def _blocks(self) -> tuple[int, int]:
+        """How many bytes the host takes in a request to read, and to write."""
+        if b"limits@openssh.com" not in self.extensions:
+            return _BLOCK, _BLOCK
+        _, read, write, _ = struct.unpack(">4Q", self.call(_EXTENDED, _string("limits@openssh.com"), "the host's limits")[:32])
+        return tuple(min(limit, _LARGEST_BLOCK) or _BLOCK for limit in (read, write))  # type: ignore[return-value]  # 0: it doesn't say
+
+    def _is_no_sftp(self) -> TransferError:
+        return TransferError(f"{self.place}: the host doesn't answer as SFTP does; does its shell print something at login?", retryable=False)
 
     # --- packets ------------------------------------------------------------------------------------------------------
 
-    def _packet(self, kind: int, payload: bytes) -> None:
-        self.send(struct.pack(">IB", len(payload) + 1, kind) + payload)
+    def _packet(self, kind: int, payload: bytes, data: memoryview | bytes = b"") -> None:
+        self.send(struct.pack(">IB", len(payload) + len(data) + 1, kind) + payload)
+        if data:
+            self.send(data)
 
-    def _answer(self) -> tuple[int, bytes]:
-        length, kind = struct.unpack(">IB", self.receive(5))
-        if not 1 <= length <= 1 << 20:
-            raise TransferError(f"{self.place}: the host doesn't answer as SFTP does; does its shell print something at login?", retryable=False)
-        return kind, self.receive(length - 1)
+    def _answer(self) -> tuple[int, int, bytes]:
+        """The kind, number and content of the next answer; of data that has its place, the content is its length."""
+        length, kind, number = struct.unpack(">IBI", self.receive(9))
+        if not 5 <= length <= 1 << 20:
+            raise self._is_no_sftp()
+        if kind == _DATA and (place := self.places.get(number)) is not None:
+            content = self.receive(4)
+            count = struct.unpack(">I", content)[0]
+            if not count == length - 9 <= len(place):
+                raise self._is_no_sftp()
+            self.receive_into(place[:count])
+            return kind, number, content
+        return kind, number, self.receive(length - 5)
 
-    def ask(self, kind: int, payload: bytes) -> int:
+    def ask(self, kind: int, payload: bytes, data: memoryview | bytes = b"") -> int:
         """Send a request. Returns its number."""
         self.number += 1
-        self._packet(kind, struct.pack(">I", self.number) + payload)
+        self._packet(kind, struct.pack(">I", self.number) + payload, data)
         return self.number
 
     def answer(self, number: int, what: str) -> bytes:
@@ -184,8 +219,12 @@ class Connection(_Process):
         Raises: Refused.
         """
         while number not in self.answers:
-            kind, payload = self._answer()
-            self.answers[struct.unpack(">I", payload[:4])[0]] = kind, payload[4:]
+            kind, came, payload = self._answer()
+            self.places.pop(came, None)
+            if came in self.unwanted:
+                self.unwanted.remove(came)
+            else:
+                self.answers[came] = kind, payload
         kind, payload = self.answers.pop(number)
         if kind == _STATUS:
             status = struct.unpack(">I", payload[:4])[0]
@@ -230,71 +269,69 @@ class Connection(_Process):
                 self.call(_CLOSE, handle, path)
         return sorted(found)
 
-    def read(self, path: str, start: int, end: int, size: int, mtime: int) -> bytes | None:
-        """Bytes of a file; None if it has another size or time by now."""
+    def read(self, path: str, start: int, end: int, size: int, mtime: int) -> bytearray | None:
+        """Bytes of a file; None if it has another size or time by now. A small one costs two round trips."""
         handle = self.call(_OPEN, _string(path) + struct.pack(">II", _FOR_READING, 0), path)
+        data = bytearray(end - start)
+        left = deque(_cuts(data, self.read_block))
+        asked: dict[int, tuple[int, memoryview]] = {}
+        facts = 0
         try:
-            data = bytearray(end - start)
-            numbers: dict[int, tuple[int, int]] = {}
-            at = start
-            while at < end or numbers:
-                while at < end and len(numbers) < _REQUESTS:
-                    length = min(_BLOCK, end - at)
-                    numbers[self.ask(_READ, handle + struct.pack(">QI", at, length))] = at, length
-                    at += length
-                number = next(iter(numbers))
-                place, length = numbers.pop(number)
-                try:
-                    block = self.answer(number, path)[4:]
-                except Refused as error:
-                    if error.status != _EOF:
-                        raise
-                    self._drain(numbers)
+            while left or asked:
+                while left and len(asked) * self.read_block < _UNDER_WAY:
+                    at, piece = left.popleft()
+                    asked[self._ask_for(handle, start + at, piece)] = at, piece
+                    if not left:
+                        facts = self.ask(_FSTAT, handle)
+                number = next(iter(asked))
+                at, piece = asked[number]
+                count = struct.unpack(">I", self.answer(number, path))[0]
+                del asked[number]
+                if not count:
                     return None
-                data[place - start : place - start + len(block)] = block
-                if len(block) < length:  # a server may give less than was asked for
-                    numbers[self.ask(_READ, handle + struct.pack(">QI", place + len(block), length - len(block)))] = place + len(block), length - len(block)
-            found = self.attributes(path)
-            return bytes(data) if (found.size, found.mtime) == (size, mtime) else None
+                if count < len(piece):  # a server may give less than was asked for
+                    left.append((at + count, piece[count:]))
+            found = _attributes(self.answer(facts or self.ask(_FSTAT, handle), path))[0]
+        except Refused as error:
+            if error.status != _EOF:
+                raise
+            return None
         finally:
             if not self.errors.closed:
-                self.call(_CLOSE, handle, path)
+                self.unwanted.update(asked, [self.ask(_CLOSE, handle)])
+        return data if (found.size, found.mtime) == (size, mtime) else None
 
-    def _drain(self, numbers: dict[int, tuple[int, int]]) -> None:
-        for number in numbers:
-            with suppress(Refused):  # beyond the end too
-                self.answer(number, "")
+    def _ask_for(self, handle: bytes, at: int, place: memoryview) -> int:
+        """Ask for bytes of an open file, which go where they belong when they come. Returns the request's number."""
+        number = self.ask(_READ, handle + struct.pack(">QI", at, len(place)))
+        self.places[number] = place
+        return number
 
-    def write(self, path: str, start: int, data: bytes, *, is_new: bool) -> None:
+    def write(self, path: str, start: int, data: Data, *, is_new: bool) -> None:
         """Put bytes into a file, which is made; with `is_new` it is emptied first."""
         flags = _FOR_WRITING | _CREATE | (_TRUNCATE if is_new else 0)
         handle = self.call(_OPEN, _string(path) + struct.pack(">II", flags, 0), path)
-        numbers = [
-            self.ask(_WRITE, handle + struct.pack(">QI", start + at, min(_BLOCK, len(data) - at)) + bytes(data[at : at + _BLOCK]))
-            for at in range(0, len(data), _BLOCK)
-        ]  # fmt: skip
-        self._all([*numbers, self.ask(_CLOSE, handle)], path)
+        self._all([*self._written(handle, start, data), self.ask(_CLOSE, handle)], path)
 
-    def put(self, path: str, data: bytes, mtime: float) -> bytes:
+    def _written(self, handle: bytes, start: int, data: Data) -> list[int]:
+        """Ask for bytes to be put into an open file."""
+        return [self.ask(_WRITE, handle + struct.pack(">QI", start + at, len(piece)), piece) for at, piece in _cuts(data, self.write_block)]
+
+    def put(self, path: str, data: Data, mtime: float) -> bytearray:
         """Make a small file, with its time, and on the disk if the host can. Returns what is read back from it.
 
         All is asked for at once: a file costs two round trips. The host answers in order, so it can't wait for us to read.
         """
         handle = self.call(_OPEN, _string(path) + struct.pack(">II", _FOR_READING | _FOR_WRITING | _CREATE | _TRUNCATE, 0), path)
-        blocks = [(at, min(_BLOCK, len(data) - at)) for at in range(0, len(data), _BLOCK)]
-        numbers = [self.ask(_WRITE, handle + struct.pack(">QI", at, count) + bytes(data[at : at + count])) for at, count in blocks]
-        reads = [self.ask(_READ, handle + struct.pack(">QI", at, count)) for at, count in blocks]
+        numbers = self._written(handle, 0, data)
+        back = bytearray(len(data))
+        reads = [self._ask_for(handle, at, piece) for at, piece in _cuts(back, self.read_block)]
         numbers += self._settled(handle, mtime)
-        back = [self.outcome(number, path) for number in reads]
+        for number in reads:
+            with suppress(Refused):  # what is missing is seen by who compares
+                self.answer(number, path)
         self._all(numbers, path)
-        return b"".join(payload[4:] for payload in back)
-
-    def outcome(self, number: int, what: str) -> bytes:
-        """The answer to a request that another one's failure may have spoiled: nothing, if it was refused."""
-        try:
-            return self.answer(number, what)
-        except Refused:
-            return b""
+        return back
 
     def _settled(self, handle: bytes, mtime: float) -> list[int]:
         """Ask for a file's time, the flush and the end."""
@@ -383,6 +420,12 @@ class Shell(_Process):
         names = " ".join(shlex.quote(path if path.startswith("/") else f"./{path}") for path in paths)
         found = [line.removeprefix("\\").partition(" ")[0] for line in self._lines(f"{self.tool} {names}")]  # names that are odd have a backslash before the line
         return found if len(found) == len(paths) else [""] * len(paths)
+
+
+def _cuts(data: Data, length: int) -> Iterator[tuple[int, memoryview]]:
+    """Where each piece of some bytes begins, and the piece."""
+    view = memoryview(data)
+    return ((at, view[at : at + length]) for at in range(0, len(data), length))
 
 
 def _string(text: str) -> bytes:

@@ -14,6 +14,7 @@ from tinytorch.files import readable_size
 from tinytorch.retry import RetryPolicy
 from tinytorch.transfer.listing import (
     PART,
+    Data,
     Digest,
     Found,
     Listing,
@@ -206,7 +207,7 @@ class SshStore:
 
     # --- out of it ----------------------------------------------------------------------------------------------------
 
-    def read(self, name: str, start: int, end: int, found: Found) -> bytes:
+    def read(self, name: str, start: int, end: int, found: Found) -> Data:
         with self.connected() as connection:
             try:
                 data = connection.read(self.path(name), start, end, found.size, int(found.mtime))
@@ -284,11 +285,11 @@ class SshArrival:
         folder, base = posixpath.split(path)
         self.part = posixpath.join(folder, part_name(base, hashlib.sha256(f"{base}\0{found.identity}".encode("utf-8", "surrogateescape")).hexdigest()))
         self.is_small = found.size <= min(part_bytes, PART)
-        self.back = b""  # what was read back of a small file
+        self.back: Data = b""  # what was read back of a small file
         self.is_tried = False  # whether the answer to an earlier try may have been lost
         self.state: dict[str, Any] = {"part": posixpath.basename(self.part)}
 
-    def write(self, number: int, start: int, data: bytes, digest: Digest) -> None:
+    def write(self, number: int, start: int, data: Data, digest: Digest) -> None:
         with self.store.connected() as connection:
             try:
                 if self.is_small:
