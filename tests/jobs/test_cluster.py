@@ -47,7 +47,7 @@ def test_every_item_is_processed_by_the_cluster(job, client, tmp_path):
 
 
 def test_ordered_outcomes_come_in_order(job, client):
-    outcomes = job.outcomes(chores.items(6), chores.slow_first, client=client, ordered=True)
+    outcomes = job.outcomes(chores.items(6, folder=job.folder), chores.slow_first, client=client, ordered=True)
     assert [outcome.value for outcome in outcomes] == list(range(6))
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tinytorch import files
 from tinytorch.jobs.journal import SYNC_EVERY, Entry, Reader, Writer, line
+from tinytorch.jobs.record import Record
 
 
 def read(path: Path) -> tuple[list[Entry], Reader]:
@@ -128,3 +129,17 @@ def test_what_json_cannot_hold_is_refused_and_nothing_is_written(tmp_path, value
         writer.append(["done", value])
     writer.close()
     assert (tmp_path / "journal.jsonl").read_bytes() == b""
+
+
+VALUES = st.recursive(st.none() | st.integers() | TEXT | st.sampled_from(["done", '],["done",']), lambda inner: st.lists(inner, max_size=3), max_leaves=6)
+DONE = st.tuples(st.just("done"), TEXT, TEXT, VALUES, st.floats(0, 100)).map(list)
+OTHER = st.tuples(st.just("failed"), TEXT, TEXT, st.just({"type": "E", "message": "no"}), st.floats(0, 100)).map(list) | st.just(["end", 1.5])
+
+
+@given(st.lists(DONE, min_size=2, max_size=9) | st.lists(DONE | OTHER, max_size=9))
+@settings(max_examples=300)
+def test_entries_that_happen_together_lead_where_they_lead_one_by_one(entries):
+    together, one_by_one = Record(counts={}), Record(counts={})
+    together.take_json([line(entry).rstrip(b"\n")[9:] for entry in entries])
+    one_by_one.take(entries)
+    assert together == one_by_one

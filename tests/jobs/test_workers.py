@@ -33,18 +33,18 @@ def test_every_item_is_processed_once_by_several_processes(job, tmp_path):
 
 
 def test_ordered_outcomes_come_in_the_order_of_the_items(job):
-    outcomes = job.outcomes(chores.items(8), chores.slow_first, workers=2, ordered=True)
+    outcomes = job.outcomes(chores.items(8, folder=job.folder), chores.slow_first, workers=2, ordered=True)
     assert [outcome.value for outcome in outcomes] == list(range(8))
 
 
 def test_unordered_outcomes_do_not_wait_for_the_slowest(job):
-    values = [outcome.value for outcome in job.outcomes(chores.items(8), chores.slow_first, workers=2)]
+    values = [outcome.value for outcome in job.outcomes(chores.items(8, folder=job.folder), chores.slow_first, workers=2)]
     assert sorted(values) == list(range(8))
     assert values[0] != 0
 
 
 def test_ordered_outcomes_are_recorded_when_they_are_finished(job):
-    outcomes = job.outcomes(chores.items(2), chores.slow_first, workers=2, ordered=True)
+    outcomes = job.outcomes(chores.items(2, folder=job.folder), chores.slow_first, workers=2, ordered=True)
     assert next(outcomes).value == 0
     done = [line for line in (job.folder / "journal.jsonl").read_text().splitlines() if '"done"' in line]
     assert "item_0000001" in done[0]

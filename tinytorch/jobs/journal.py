@@ -52,7 +52,11 @@ class Reader:
         return self.size > self.whole
 
     def blocks(self) -> Iterator[list[Entry]]:
-        """The entries, a few thousand at a time.
+        """The entries, a few thousand at a time; raises what `bodies` does."""
+        return map(decoded, self.bodies())
+
+    def bodies(self) -> Iterator[list[bytes]]:
+        """The entries as JSON, a few thousand at a time.
 
         Raises: OSError if the file can't be read; one that isn't there is empty.
         """
@@ -65,18 +69,23 @@ class Reader:
             while block := file.read(_BLOCK):
                 self.size += len(block)
                 *lines, rest = (rest + block).split(b"\n")
-                yield self._parsed(lines, number)
+                yield self._whole(lines, number)
                 number += len(lines)
         self.whole = self.size - len(rest)
 
-    def _parsed(self, lines: list[bytes], before: int) -> list[Entry]:
+    def _whole(self, lines: list[bytes], before: int) -> list[bytes]:
         bodies = [line[_PREFIX:] for line in lines]
         if [b"%08x " % crc32(body) for body in bodies] != [line[:_PREFIX] for line in lines]:
             whole = [line[:_PREFIX] == b"%08x " % crc32(body) for line, body in zip(lines, bodies, strict=True)]
             self.damaged += [before + number for number, good in enumerate(whole, start=1) if not good]
             bodies = [body for body, good in zip(bodies, whole, strict=True) if good]
-        parsed: list[Entry] = json.loads(b"[%b]" % b",".join(bodies))  # one call: a tenth of the time of one for each line
-        return parsed
+        return bodies
+
+
+def decoded(bodies: list[bytes]) -> list[Entry]:
+    """Entries from their JSON, in one call, which takes a tenth of the time of one for each."""
+    entries: list[Entry] = json.loads(b"[%b]" % b",".join(bodies))
+    return entries
 
 
 class Writer:

@@ -35,8 +35,8 @@ def read(folder: Path) -> Record:
 def _read(journal: Path, record: Record | None = None) -> tuple[Record, Reader]:
     record, reader = record or Record(), Reader(journal)
     with _no_collection():
-        for entries in reader.blocks():
-            record.take(entries)
+        for bodies in reader.bodies():
+            record.take_json(bodies)
             if record.needs_counts and record.counts is None:
                 return _read(journal, Record(counts={}))
     return record, reader

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tinytorch.jobs.journal import Entry
+from tinytorch.jobs.journal import Entry, decoded
 
 VERSION = 1
+_DONE = b'["done",'  # how the JSON of such an entry begins; in a text, its quotes would have a backslash
 _VIEWS = 2  # a kill may fall between the journal's note of a view and the view
 
 
@@ -53,17 +54,22 @@ class Record:
     seconds: float = 0.0  # of all runs before it
     views: list[str] = field(default_factory=list)  # hashes of the newest `progress.json`
 
-    def take(self, entries: Sequence[Entry]) -> None:
+    def take(self, entries: Iterable[Entry]) -> None:
         """Let the entries happen, in order."""
-        if len(entries) > 1 and {entry[0] for entry in entries} == {"done"}:
-            self._take_done(entries)
-            return
         for entry in entries:
             getattr(self, f"_{entry[0]}", self._unknown)(*entry[1:])
 
-    def _take_done(self, entries: Sequence[Entry]) -> None:
-        """Let many items be done. A million entries take a third of the time that they would one by one."""
-        _, items, checksums, values, seconds = zip(*entries, strict=True)
+    def take_json(self, bodies: list[bytes]) -> None:
+        """Let entries happen that are JSON still. Of a million that are done no lists are made: a quarter of the time."""
+        if len(bodies) > 1 and [body[: len(_DONE)] for body in bodies].count(_DONE) == len(bodies):
+            text = b",".join(bodies)
+            if text.count(_DONE) == len(bodies):  # so it is nowhere else in them, and all become one list
+                flat = json.loads(text.replace(b"]," + _DONE, b"," + _DONE[1:]))
+                self._all_done(flat[1::5], flat[2::5], flat[3::5], flat[4::5])
+                return
+        self.take(decoded(bodies))
+
+    def _all_done(self, items: list[str], checksums: list[str], values: list[Any], seconds: list[float]) -> None:
         before = len(self.done)
         self.done.update(zip(items, checksums, strict=True))
         self.needs_counts |= len(self.done) != before + len(items)

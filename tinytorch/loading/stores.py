@@ -254,8 +254,9 @@ class S3Store(_NetworkStore):
             raise ConfigError(f'{place}: S3 needs boto3. Install it: pip install "tinytorch[s3]"') from error
         # boto3's own retries are off: two policies would multiply their tries, and only ours goes on in mid-file
         config = Config(
-            retries={"total_max_attempts": 1}, connect_timeout=TIMEOUT[0], read_timeout=TIMEOUT[1], max_pool_connections=_CONNECTIONS
-        )
+            retries={"total_max_attempts": 1}, connect_timeout=TIMEOUT[0], read_timeout=TIMEOUT[1], max_pool_connections=_CONNECTIONS,
+            s3={"payload_signing_enabled": False},  # what is sent has its SHA-256 in a signed header, and needs none besides
+        )  # fmt: skip
         try:
             self.client: Any = boto3.session.Session().client("s3", config=config)
         except (BotoCoreError, ValueError) as error:

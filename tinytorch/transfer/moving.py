@@ -23,6 +23,7 @@ from tinytorch.transfer.planning import Step
 __all__ = ["Counter", "Mover", "Progress", "Stopped", "Throttle"]
 
 _LOOK = 0.1  # seconds between two looks at whether to stop
+_TINY = 1 << 20  # bytes of a file up to which it is no matter how many are under way
 
 
 class Stopped(TransferError):
@@ -138,7 +139,7 @@ class _Parts:
 
 
 class Mover:
-    """Moves files. `jobs` parts of large files are under way at a time, and as many small files: memory is bounded by them."""
+    """Moves files. `jobs` parts, or files of one part, are under way at a time, and one tiny file for each thread that calls."""
 
     def __init__(
         self, source: Store, target: Store, folder: Path, *, jobs: int, stop: Stop, throttle: Throttle, counter: Counter, policy: RetryPolicy, md5: bool
@@ -160,7 +161,12 @@ class Mover:
         with self._recorded(step, part_bytes, pieces) as parts:
             if parts.old is not None:
                 self.target.discard(step.target, parts.old)
-            digest = self._whole(step, part_bytes) if len(pieces) == 1 else self._in_parts(step, part_bytes, pieces, parts)
+            if len(pieces) > 1:
+                digest = self._in_parts(step, part_bytes, pieces, parts)
+            elif step.found.size > _TINY:
+                digest = self.pool.submit(self._whole, step, part_bytes).result()
+            else:
+                digest = self._whole(step, part_bytes)
         self.counter.add(files=1)
         return digest
 

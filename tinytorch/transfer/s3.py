@@ -92,7 +92,7 @@ class S3Store:
     def detailed(self, name: str, found: Found) -> Found:
         head = self._head(name, found)
         try:
-            mtime = float(head.get("Metadata", {}).get(_MTIME, found.mtime))
+            mtime = float({name.lower(): value for name, value in head.get("Metadata", {}).items()}.get(_MTIME, found.mtime))
         except ValueError:
             mtime = found.mtime
         return Found(found.size, mtime, found.etag)
