@@ -131,7 +131,7 @@ def test_what_json_cannot_hold_is_refused_and_nothing_is_written(tmp_path, value
     assert (tmp_path / "journal.jsonl").read_bytes() == b""
 
 
-VALUES = st.recursive(st.none() | st.integers() | TEXT | st.sampled_from(["done", '],["done",']), lambda inner: st.lists(inner, max_size=3), max_leaves=6)
+VALUES = st.recursive(st.none() | st.integers() | TEXT | st.sampled_from(["done", '],["done",', [[1], ["done", 2]]]), lambda inner: st.lists(inner, max_size=3), max_leaves=6)
 DONE = st.tuples(st.just("done"), TEXT, TEXT, VALUES, st.floats(0, 100)).map(list)
 OTHER = st.tuples(st.just("failed"), TEXT, TEXT, st.just({"type": "E", "message": "no"}), st.floats(0, 100)).map(list) | st.just(["end", 1.5])
 
