@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
@@ -29,10 +30,16 @@ _GAP = 2  # blanks between the columns of a table
 
 
 def make_safe() -> None:
-    """Let no character that a terminal's encoding lacks end the program. (click.echo would write UTF-8 to an ASCII terminal.)"""
+    """Let neither a character that a terminal's encoding lacks end the program, nor a stream that is closed (`>&-`)."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:  # a file that is opened later would be written to as a stream
+        pass
+    os.close(descriptor)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  # as long as the program
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors="replace")  # click.echo would write UTF-8 to an ASCII terminal
 
 
 def is_colourful() -> bool:

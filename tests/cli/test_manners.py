@@ -262,3 +262,13 @@ def test_status_imports_nothing_heavy(student: Student, arguments: list[str]):
         [sys.executable, "-c", code], cwd=student.root, env=student.environment(), capture_output=True, encoding="utf-8", check=True
     )
     assert done.stderr.strip() == "[]"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell of POSIX closes streams")
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stream_is_nowhere_to_write_to(closed, tmp_path):
+    done = subprocess.run(["sh", "-c", f'exec "$0" -m tito system info {closed}', sys.executable], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert ("TinyTorch" in done.stdout) == (" >&-" not in f" {closed}")
+    assert not list(tmp_path.iterdir())
