@@ -10,7 +10,7 @@ from tinytorch.errors import DataError
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["TIMEOUT", "TRANSIENT", "chunks", "request"]
+__all__ = ["TIMEOUT", "TRANSIENT", "chunks", "request", "retry_after"]
 
 TIMEOUT = (10.0, 30.0)  # seconds to connect; seconds without a byte
 TRANSIENT = {408, 425, 429, 500, 502, 503, 504}  # statuses after which the same request may succeed
@@ -58,14 +58,14 @@ def _refused(url: str, response: requests.Response) -> DataError:
     error = DataError(
         f"{url}: the server answered {response.status_code} {response.reason}", retryable=response.status_code in TRANSIENT
     )
-    error.retry_after = _retry_after(response.headers.get("Retry-After"))
+    error.retry_after = retry_after(response.headers.get("Retry-After"))
     return error
 
 
-def _retry_after(value: str | None) -> float | None:
+def retry_after(value: str | None) -> float | None:
     """Seconds from a `Retry-After` header: a number or a date. None where there is none, or no sense in it.
 
-    >>> _retry_after("120"), _retry_after("soon")
+    >>> retry_after("120"), retry_after("soon")
     (120.0, None)
     """
     import urllib3

@@ -8,11 +8,13 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Tito, student, tito  # noqa: F401  # fixtures
 from tests.plugin.conftest import Student
+from tests.unit.tinytorch import object_store
 from tests.unit.tinytorch.cloud.account import Account
 from tests.unit.tinytorch.cloud.conftest import running  # noqa: F401  # fixture
 from tinytorch.cloud.aws import Aws
@@ -44,12 +46,9 @@ class Place:
 
 
 @pytest.fixture(params=["moto", *(["aws"] if IS_REAL else [])])
-def place(request: pytest.FixtureRequest, running: Account, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:  # noqa: F811
+def place(request: pytest.FixtureRequest, running: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:  # noqa: F811
     if request.param == "moto":
-        for name in ("AWS_PROFILE", "AWS_REGION", "AWS_SESSION_TOKEN"):
-            monkeypatch.delenv(name, raising=False)
-        for name, value in running.variables.items():
-            monkeypatch.setenv(name, value)
+        object_store.reach(running.url, tmp_path, monkeypatch)
         running.reset()
     there = Place(Aws(), f"tinytorch-e2e-{uuid.uuid4().hex[:12]}")
     yield there

@@ -1,6 +1,6 @@
 """Amazon's cloud: instances, volumes and snapshots of EC2 in one region, and the buckets of S3.
 
-Each call goes through `tinytorch.retry`; boto3's own retries are off, since two policies would multiply their tries.
+Each call goes through `tinytorch.retry`.
 """
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tinytorch.cloud import boto
 from tinytorch.cloud.resource import CloudResource, NotFound, has_tags
 from tinytorch.errors import CloudError, ConfigError
 from tinytorch.files import sha256
-from tinytorch.http import TIMEOUT
 from tinytorch.retry import ExponentialBackoffPolicy, RetryPolicy
 
 __all__ = ["Aws", "Prefix", "Volume", "is_configured", "tags_of"]
@@ -64,14 +64,14 @@ class Prefix(CloudResource):
 
 
 class Aws:
-    """One region of AWS (`AWS_REGION`, else that of the profile), or of another service that speaks its protocol (`AWS_ENDPOINT_URL`)."""
+    """One region of AWS (`region`, else the one that `boto.client` finds), or of another service that speaks its protocol (`AWS_ENDPOINT_URL`)."""
 
     name = "aws"
     page = 500  # entries that are asked for at a time
 
     def __init__(self, region: str | None = None, *, retry: RetryPolicy | None = None) -> None:
         self.retry = retry or ExponentialBackoffPolicy()
-        self._region = region or os.environ.get("AWS_REGION") or None
+        self._region = region
         self._clients: dict[str, Any] = {}
         self._opening = threading.Lock()
 
@@ -84,24 +84,10 @@ class Aws:
         return str(self.client("ec2").meta.region_name)
 
     def client(self, service: str) -> Any:
-        """A client of boto3.
-
-        Raises: ConfigError without boto3; CloudError without a region, or with a profile that isn't there.
-        """
-        try:
-            import boto3
-            from botocore.config import Config
-            from botocore.exceptions import BotoCoreError
-        except ImportError as error:
-            raise ConfigError('AWS needs boto3. Install it: pip install "tinytorch[aws]"') from error
-        config = Config(retries={"total_max_attempts": 1}, connect_timeout=TIMEOUT[0], read_timeout=TIMEOUT[1])
+        """A client of boto3, the same one for each call; raises as `boto.client` does."""
         with self._opening:
             if service not in self._clients:
-                try:
-                    session = boto3.session.Session(region_name=self._region)
-                    self._clients[service] = session.client(service, config=config)
-                except (BotoCoreError, ValueError) as error:
-                    raise _refused("AWS", error) from error
+                self._clients[service] = boto.client(service, "AWS", region=self._region)
             return self._clients[service]
 
     def call(self, service: str, operation: str, **arguments: Any) -> Answer:
@@ -125,12 +111,8 @@ class Aws:
 
     def once(self, operation: str, call: Callable[[], T]) -> T:
         """What one try of a call answers, for what must not simply be repeated; raises as `call` does."""
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
+        with boto.answered(f"AWS {operation}"):
             return call()
-        except (BotoCoreError, ClientError) as error:
-            raise _refused(f"AWS {operation}", error, self._region) from error
 
     def close(self) -> None:
         """Let go of connections."""
@@ -302,51 +284,3 @@ def tags_of(tags: Mapping[str, str]) -> list[Answer]:
 def _filtered(tags: Mapping[str, str] | None) -> Answer:
     """The filter that leaves the service less to send. It takes `*` and `?` for wildcards, so what comes back is compared again."""
     return {"Filters": [{"Name": f"tag:{key}", "Values": [value]} for key, value in tags.items()]} if tags else {}
-
-
-# --- errors ---------------------------------------------------------------------------------------------------------
-
-_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
-_UNKNOWN = {"AuthFailure", "InvalidClientTokenId", "InvalidAccessKeyId", "SignatureDoesNotMatch", "UnrecognizedClientException", "InvalidToken"}
-_FORBIDDEN = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException", "OperationNotPermitted", "Blocked"}
-_BUSY = {
-    "RequestLimitExceeded", "Throttling", "ThrottlingException", "ThrottledException", "EC2ThrottledException", "SlowDown", "TooManyRequestsException",
-    "RequestTimeout", "InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable", "InsufficientInstanceCapacity",
-}  # fmt: skip
-_REGION = {"OptInRequired", "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
-_IN_USE = {"VolumeInUse", "InvalidSnapshot.InUse", "IncorrectState"}
-
-
-def _refused(what: str, error: Exception, region: str | None = None) -> CloudError:
-    """What AWS answered, or why it could not be asked, as an error that says what to do."""
-    from botocore import exceptions
-
-    answer: Answer = getattr(error, "response", None) or {}
-    code = str(answer.get("Error", {}).get("Code", ""))
-    status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    text = answer.get("Error", {}).get("Message") or str(error)
-    if isinstance(error, exceptions.NoCredentialsError | exceptions.PartialCredentialsError):
-        return CloudError(f"{what}: no credentials. Run `aws configure`, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
-    if isinstance(error, exceptions.ProfileNotFound):
-        return CloudError(f"{what}: {error}. Correct AWS_PROFILE, or make it: aws configure --profile NAME")
-    if isinstance(error, exceptions.NoRegionError):
-        return CloudError(f"{what}: no region is chosen. Set AWS_REGION, eu-central-1 for instance, or run `aws configure`")
-    if code in _EXPIRED or isinstance(error, exceptions.UnauthorizedSSOTokenError | exceptions.SSOTokenLoadError | exceptions.TokenRetrievalError):
-        return CloudError(f"{what}: the credentials have expired. Get new ones, with `aws sso login` for instance, and run this again")
-    if code in _UNKNOWN or status == 401:
-        return CloudError(f"{what}: the credentials aren't accepted ({code or status}). Check the keys, AWS_PROFILE, and this machine's clock")
-    if code in _FORBIDDEN or (status == 403 and code not in _BUSY):
-        return CloudError(f"{what}: not allowed ({code or status}). Ask whoever manages the account for the right to this operation")
-    if code in _REGION or isinstance(error, exceptions.EndpointConnectionError):
-        where = region or os.environ.get("AWS_DEFAULT_REGION") or "the region"
-        may_pass = isinstance(error, exceptions.EndpointConnectionError)
-        return CloudError(f"{what}: {where} can't be used ({text}). Check the network, and AWS_REGION", retryable=may_pass)
-    if code.endswith((".NotFound", ".NotFoundException")) or code in ("NoSuchBucket", "NoSuchKey", "404"):
-        return NotFound(f"{what}: {text}. It may have been removed, or is in another region (AWS_REGION)")
-    if code in _IN_USE:
-        return CloudError(f"{what}: it is in use: {text}. Detach it, or remove what uses it, first")
-    passing = (exceptions.HTTPClientError, exceptions.ConnectionError)
-    is_busy = code in _BUSY or status >= 500 or status == 429
-    may_pass = (is_busy or isinstance(error, passing)) and not isinstance(error, exceptions.SSLError)
-    hint = ". AWS is busy, and went on being so; try again in a few minutes" if is_busy else ""
-    return CloudError(f"{what}: {text}{f' ({code})' if code else ''}{hint}", retryable=may_pass)

@@ -4,7 +4,6 @@ A read that is interrupted goes on where it was, and whatever may pass is tried 
 """
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urlsplit
 
-from tinytorch.errors import CloudError, ConfigError, DataError, TinyTorchError
-from tinytorch.http import TIMEOUT
+from tinytorch.cloud import NotFound, boto
+from tinytorch.errors import ConfigError, DataError, TinyTorchError
 from tinytorch.places import local_path
 from tinytorch.retry import ExponentialBackoffPolicy, RetryPolicy
 
@@ -246,31 +245,17 @@ class S3Store(_NetworkStore):
         if not parts.netloc:
             raise ConfigError(f"{place}: no bucket; expected s3://bucket/prefix")
         self.bucket, self.prefix = parts.netloc, parts.path.strip("/")
-        try:
-            import boto3
-            from botocore.config import Config
-            from botocore.exceptions import BotoCoreError
-        except ImportError as error:
-            raise ConfigError(f'{place}: S3 needs boto3. Install it: pip install "tinytorch[s3]"') from error
-        # boto3's own retries are off: two policies would multiply their tries, and only ours goes on in mid-file
-        config = Config(
-            retries={"total_max_attempts": 1}, connect_timeout=TIMEOUT[0], read_timeout=TIMEOUT[1], max_pool_connections=_CONNECTIONS,
+        self.client: Any = boto.client(
+            "s3", place, max_pool_connections=_CONNECTIONS,
             s3={"payload_signing_enabled": False},  # what is sent has its SHA-256 in a signed header, and needs none besides
         )  # fmt: skip
-        try:
-            self.client: Any = boto3.session.Session().client("s3", config=config)
-        except (BotoCoreError, ValueError) as error:
-            raise CloudError(f"{place}: boto3 can't be set up ({error}). Look at AWS_PROFILE, AWS_REGION and AWS_ENDPOINT_URL") from error
 
     def _key(self, name: str) -> str:
         return f"{self.prefix}/{name}" if self.prefix else name
 
     def receive(self, name: str, start: int, end: int | None, into: bytearray) -> None:
         ranged = {"Range": f"bytes={start}-{'' if end is None else end - 1}"} if start or end is not None else {}
-        from botocore.exceptions import BotoCoreError, ClientError
-        from urllib3.exceptions import HTTPError
-
-        try:
+        with self.answered(name):
             body = self.client.get_object(Bucket=self.bucket, Key=self._key(name), **ranged)["Body"]
             try:
                 for piece in body.iter_chunks(_PIECE):
@@ -278,53 +263,25 @@ class S3Store(_NetworkStore):
                     pause(0)
             finally:
                 body.close()
-        except (ClientError, BotoCoreError, HTTPError) as error:
-            raise self.refused(name, error) from error
 
     def size(self, name: str) -> int:
-        from botocore.exceptions import BotoCoreError, ClientError
-
         def ask() -> int:
-            try:
+            with self.answered(name):
                 return int(self.client.head_object(Bucket=self.bucket, Key=self._key(name))["ContentLength"])
-            except (ClientError, BotoCoreError) as error:
-                raise self.refused(name, error) from error
 
         return self.retry.call(ask)
 
     def close(self) -> None:
         self.client.close()
 
-    def refused(self, name: str, error: Exception) -> TinyTorchError:
-        """What S3 answered, as an error that says what to do."""
-        from botocore import exceptions
+    @contextmanager
+    def answered(self, name: str) -> Iterator[None]:
+        """Turn whatever goes wrong with boto3 in the block into an error about a file that says what to do.
 
-        where = f"s3://{self.bucket}/{self._key(name)}"
-        answer: dict[str, Any] = getattr(error, "response", None) or {}
-        code = str(answer.get("Error", {}).get("Code", ""))
-        status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        if code == "NoSuchBucket":
-            return DataError(f"{where}: there is no bucket {self.bucket!r}. Check its name: aws s3 ls")
-        if code in ("NoSuchKey", "404"):
-            return DataError(f"{where}: there is no such object. Check the prefix: aws s3 ls s3://{self.bucket}/{self.prefix}")
-        if isinstance(error, exceptions.NoCredentialsError | exceptions.PartialCredentialsError):
-            return CloudError(f"{where}: no credentials. Run `aws configure`, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
-        if code in _WRONG_REGION or status == 301:
-            headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-            right = headers.get("x-amz-bucket-region") or re.sub(r".*expecting '([\w-]+)'.*|.*", r"\1", str(error))
-            return CloudError(f"{where}: the bucket is in another region. Set AWS_REGION to {right or 'its region'}")
-        if status == 416:
-            return DataError(f"{where}: shorter than the index says. Write the dataset again")
-        if status in (401, 403) or code in _NOT_ALLOWED:
-            return CloudError(f"{where}: not allowed ({code or status}). Check the credentials, and that they may read this bucket")
-        passing = (
-            exceptions.HTTPClientError, exceptions.IncompleteReadError, exceptions.ConnectionError,
-        )  # fmt: skip
-        may_pass = status >= 500 or code in _BUSY or not isinstance(error, exceptions.ClientError | exceptions.BotoCoreError)
-        may_pass = (may_pass or isinstance(error, passing)) and not isinstance(error, exceptions.SSLError)
-        return CloudError(f"{where}: {error}", retryable=may_pass)
-
-
-_WRONG_REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
-_NOT_ALLOWED = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "AccessDenied", "RequestTimeTooSkewed"}
-_BUSY = {"SlowDown", "RequestTimeout", "Throttling", "ThrottlingException", "InternalError", "ServiceUnavailable"}
+        Raises: DataError if it isn't there, as in other stores; CloudError.
+        """
+        try:
+            with boto.answered(f"s3://{self.bucket}/{self._key(name)}"):
+                yield
+        except NotFound as error:
+            raise DataError(str(error)) from error

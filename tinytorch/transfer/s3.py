@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from tinytorch.errors import TinyTorchError, TransferError
+from tinytorch.errors import CloudError, ConfigError, DataError, TinyTorchError, TransferError
 from tinytorch.retry import RetryPolicy
 from tinytorch.transfer import etags
 from tinytorch.transfer.listing import Data, Digest, Found, Listing, changed, part_bytes_for, spans
@@ -44,13 +44,11 @@ class S3Store:
     @contextmanager
     def answered(self, key: str) -> Iterator[None]:
         """Turn boto3's errors into ours."""
-        from botocore.exceptions import BotoCoreError, ClientError
-        from urllib3.exceptions import HTTPError
-
         try:
-            yield
-        except (ClientError, BotoCoreError, HTTPError) as error:
-            raise _ours(self.connection.refused(key, error)) from error
+            with self.connection.answered(key):
+                yield
+        except (CloudError, DataError) as error:
+            raise _ours(error) from error
 
     # --- what is there ------------------------------------------------------------------------------------------------
 
@@ -310,8 +308,10 @@ def _unwritable(name: str) -> str | None:
 
 
 def _ours(error: TinyTorchError) -> TinyTorchError:
-    from tinytorch.errors import ConfigError
-
-    return error if isinstance(error, ConfigError) else TransferError(str(error), retryable=error.retryable)
+    if isinstance(error, ConfigError):
+        return error
+    ours = TransferError(str(error), retryable=error.retryable)
+    ours.retry_after = error.retry_after
+    return ours
 
 

@@ -1,16 +1,19 @@
-"""An object store over HTTP: moto's server, and an environment in which boto3 reaches it and nothing else."""
+"""AWS over HTTP: moto's server, and an environment in which boto3 reaches it and nothing else."""
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import requests
 
 
 @contextmanager
 def running() -> Iterator[str]:
     """The address of a server of one's own."""
+    os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")  # hundreds of images and their snapshots, made again at each reset
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
@@ -18,6 +21,11 @@ def running() -> Iterator[str]:
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
     server.stop()
+
+
+def reset(address: str) -> None:
+    """Let everything be gone."""
+    requests.post(f"{address}/moto-api/reset", timeout=10)
 
 
 def reach(endpoint: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

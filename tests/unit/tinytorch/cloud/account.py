@@ -7,20 +7,23 @@
 from __future__ import annotations
 
 import http.client
-import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import boto3
 
-XML = "<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors><RequestID>0</RequestID></Response>"
+from tests.unit.tinytorch import object_store
+
+ERROR = "<Error><Code>{code}</Code><Message>{message}</Message></Error>"  # as S3 writes one
+EC2_ERROR = f"<Response><Errors>{ERROR}</Errors><RequestID>0</RequestID></Response>"
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Refused:
     status: int = 400
     message: str = "no"
     action: str = ""  # which requests it is about; all
+    headers: tuple[tuple[str, str], ...] = ()
+    clock: float = 0.0  # seconds that the service's clock is ahead of this machine's
 
 
 @dataclass(frozen=True)
@@ -38,20 +43,28 @@ class Lost:
     """A request that is carried out, and whose answer is lost: the connection drops."""
 
     action: str = ""
+    after: int | None = None  # bytes of the answer's body that arrive
+
+
+@dataclass(frozen=True)
+class Silent:
+    """A request that is never answered, until the client goes."""
+
+    action: str = ""
+
+
+Fault = Refused | Lost | Silent
 
 
 class Account:
     """One empty account of AWS."""
 
     def __init__(self) -> None:
-        os.environ.setdefault("MOTO_EC2_LOAD_DEFAULT_AMIS", "false")  # hundreds of images and their snapshots, made again at each reset
-        from moto.server import ThreadedMotoServer
-
-        self.moto = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+        self._open = ExitStack()
         self.before: Callable[[str], None] = lambda action: None
         self.asked: list[str] = []
         self.tokens: list[str] = []  # of requests that are to be idempotent
-        self._faults: deque[Refused | Lost] = deque()
+        self._faults: deque[Fault] = deque()
         self._lock = threading.Lock()
         self._clients: dict[str, Any] = {}
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
@@ -63,18 +76,10 @@ class Account:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._http.server_address[1]}"
 
-    @property
-    def variables(self) -> dict[str, str]:
-        nowhere = str(Path(__file__).with_name("no-such-file"))
-        return {
-            "AWS_ENDPOINT_URL": self.url, "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_CONFIG_FILE": nowhere, "AWS_SHARED_CREDENTIALS_FILE": nowhere, "AWS_EC2_METADATA_DISABLED": "true",
-        }  # fmt: skip
-
     def client(self, service: str) -> Any:
         """A client of boto3 that goes around the proxy."""
         if service not in self._clients:
-            self._clients[service] = boto3.session.Session("key", "secret", region_name="us-east-1").client(service, endpoint_url=self.moto_url)
+            self._clients[service] = boto3.session.Session("key", "secret", region_name="us-east-1").client(service, endpoint_url=self.moto)
         return self._clients[service]
 
     def instance(self, tags: dict[str, str] | None = None, **more: Any) -> str:
@@ -102,11 +107,7 @@ class Account:
         found = self.client("ec2").describe_volumes()["Volumes"]
         return {volume["VolumeId"]: {tag["Key"]: tag["Value"] for tag in volume.get("Tags", [])} for volume in found}
 
-    @property
-    def moto_url(self) -> str:
-        return "http://{}:{}".format(*self.moto.get_host_and_port())
-
-    def plan(self, *faults: Refused | Lost) -> None:
+    def plan(self, *faults: Fault) -> None:
         self._faults.extend(faults)
 
     def reset(self) -> None:
@@ -115,12 +116,9 @@ class Account:
         self.asked.clear()
         self.tokens.clear()
         self.before = lambda action: None
-        connection = http.client.HTTPConnection(*self.moto.get_host_and_port())
-        connection.request("POST", "/moto-api/reset")
-        connection.getresponse().read()
-        connection.close()
+        object_store.reset(self.moto)
 
-    def fault(self, action: str) -> Refused | Lost | None:
+    def fault(self, action: str) -> Fault | None:
         with self._lock:
             self.asked.append(action)
             if self._faults and self._faults[0].action in ("", action):
@@ -128,7 +126,7 @@ class Account:
         return None
 
     def __enter__(self) -> Account:
-        self.moto.start()
+        self.moto = self._open.enter_context(object_store.running())
         self._thread.start()
         return self
 
@@ -138,12 +136,13 @@ class Account:
         self._http.shutdown()
         self._thread.join()
         self._http.server_close()
-        self.moto.stop()
+        self._open.close()
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 10
+    clock = 0.0
 
     def log_message(self, format: str, *arguments: object) -> None:
         pass
@@ -158,20 +157,29 @@ class _Handler(BaseHTTPRequestHandler):
         owner.before(action)
         fault = owner.fault(action)
         if isinstance(fault, Refused):
-            self._give(fault.status, XML.format(code=fault.code, message=fault.message).encode(), {"Content-Type": "text/xml"})
+            form = EC2_ERROR if "Action" in fields else ERROR
+            self.clock = fault.clock
+            self._give(fault.status, form.format(code=fault.code, message=fault.message).encode(), {"Content-Type": "text/xml", **dict(fault.headers)})
             return
-        connection = http.client.HTTPConnection(*owner.moto.get_host_and_port())
+        if isinstance(fault, Silent):
+            self.connection.recv(1)  # nothing, once the client has gone
+            return
+        connection = http.client.HTTPConnection(urlsplit(owner.moto).netloc)
         headers = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "connection")}
         connection.request(self.command, self.path, body, headers | {"Host": self.headers["Host"]})
         answer = connection.getresponse()
         data = answer.read()
         connection.close()
-        if not isinstance(fault, Lost):
-            self._give(answer.status, data, {name: value for name, value in answer.getheaders() if name.lower() not in ("content-length", "connection", "transfer-encoding")})
+        if fault is None or fault.after is not None:
+            kept = {name: value for name, value in answer.getheaders() if name.lower() not in ("content-length", "connection", "transfer-encoding")}
+            self._give(answer.status, data, kept, after=fault.after if fault else None)
 
     do_GET = do_PUT = do_DELETE = do_HEAD = do_POST  # noqa: N815  # the names that http.server looks for
 
-    def _give(self, status: int, data: bytes, headers: dict[str, str]) -> None:
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return super().date_time_string(time.time() + self.clock if timestamp is None else timestamp)
+
+    def _give(self, status: int, data: bytes, headers: dict[str, str], after: int | None = None) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -179,4 +187,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Connection", "close")
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(data)
+            self.wfile.write(data[:after])

@@ -2,9 +2,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.unit.tinytorch import object_store
 from tests.unit.tinytorch.cloud.account import Account
 from tinytorch.cloud.aws import Aws
 from tinytorch.retry import ExponentialBackoffPolicy
@@ -19,11 +21,10 @@ def running() -> Iterator[Account]:
 
 
 @pytest.fixture
-def account(running: Account, monkeypatch: pytest.MonkeyPatch) -> Account:
-    for name in ("AWS_PROFILE", "AWS_REGION", "AWS_SESSION_TOKEN", "RUNPOD_API_KEY", "RUNPOD_REST_URL"):
+def account(running: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Account:
+    for name in ("RUNPOD_API_KEY", "RUNPOD_REST_URL"):
         monkeypatch.delenv(name, raising=False)
-    for name, value in running.variables.items():
-        monkeypatch.setenv(name, value)
+    object_store.reach(running.url, tmp_path, monkeypatch)
     running.reset()
     return running
 

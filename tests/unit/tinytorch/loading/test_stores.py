@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from tests.unit.tinytorch import object_store
 from tests.unit.tinytorch.loading.conftest import AT_ONCE, Arrays
 from tests.unit.tinytorch.loading.range_server import RangeServer
 from tinytorch import loading
-from tinytorch.errors import CloudError, ConfigError, DataError, TinyTorchError
+from tinytorch.errors import ConfigError, DataError
 from tinytorch.loading.stores import HttpStore, S3Store, Store, open_store
 
 
@@ -182,58 +181,3 @@ def test_a_bucket_or_key_that_isnt_there_is_named(s3: S3Store, bucket: Path) -> 
 def test_an_address_without_a_bucket_is_refused() -> None:
     with pytest.raises(ConfigError, match="no bucket"):
         open_store("s3:///x")
-
-
-def test_missing_credentials_are_an_error_that_says_what_to_do(bucket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    store = open_store("s3://bucket/train", retry=AT_ONCE)
-    with pytest.raises(CloudError, match="no credentials. Run `aws configure`"):
-        store.read("index.json")
-    store.close()
-
-
-@pytest.mark.parametrize(
-    "code, status, message, error, says, tries",
-    [
-        ("PermanentRedirect", 301, "", CloudError, "in another region. Set AWS_REGION to eu-west-1", 1),
-        ("AuthorizationHeaderMalformed", 400, "the region 'us-east-1' is wrong; expecting 'eu-north-1'", CloudError, "AWS_REGION to eu-", 1),
-        ("AccessDenied", 403, "", CloudError, "not allowed (AccessDenied)", 1),
-        ("SlowDown", 503, "", CloudError, "SlowDown", 3),
-        ("InvalidRange", 416, "", DataError, "shorter than the index says", 1),
-        ("MethodNotAllowed", 405, "", CloudError, "MethodNotAllowed", 1),
-    ],
-    ids=["redirect", "malformed", "denied", "slow", "range", "other"],
-)
-def test_what_the_store_answers_is_told_and_tried_again_if_it_may_pass(
-    s3: S3Store, monkeypatch: pytest.MonkeyPatch, code: str, status: int, message: str, error: type[TinyTorchError], says: str, tries: int
-) -> None:
-    from botocore.exceptions import ClientError
-
-    calls = []
-
-    def refuse(**arguments: Any) -> None:
-        calls.append(arguments)
-        headers = {"x-amz-bucket-region": "eu-west-1"} if status == 301 else {}
-        answer = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status, "HTTPHeaders": headers}}
-        raise ClientError(answer, "GetObject")  # type: ignore[arg-type]
-
-    monkeypatch.setattr(s3.client, "get_object", refuse)
-    with pytest.raises(error, match=re.escape(says)):
-        s3.read("index.json", 0, 10)
-    assert len(calls) == tries
-
-
-def test_an_object_store_that_isnt_there_is_tried_again(bucket: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    store = open_store("s3://bucket/train", retry=AT_ONCE)
-    with pytest.raises(CloudError, match=r"127\.0\.0\.1:9") as raised:
-        store.read("index.json")
-    assert raised.value.retryable
-    store.close()
-
-
-def test_without_boto3_the_command_that_installs_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "boto3", None)
-    with pytest.raises(ConfigError, match=re.escape('pip install "tinytorch[s3]"')):
-        open_store("s3://bucket/train")

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 
 from tests.unit.tinytorch import object_store
 from tinytorch.retry import ExponentialBackoffPolicy
@@ -61,7 +60,7 @@ def s3(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     import boto3
 
     object_store.reach(endpoint, tmp_path, monkeypatch)
-    requests.post(f"{endpoint}/moto-api/reset", timeout=10)
+    object_store.reset(endpoint)
     client = boto3.session.Session().client("s3")
     client.create_bucket(Bucket="bucket")
     yield client
