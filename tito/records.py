@@ -3,7 +3,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -13,7 +12,7 @@ from tito import render
 if TYPE_CHECKING:
     from tinytorch.resources import Book
     from tinytorch.resources.cost import Charge
-    from tinytorch.resources.prices import Prices
+    from tinytorch.resources.prices import Money, Prices
     from tinytorch.resources.selection import Selection
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -106,11 +105,14 @@ def at_most(count: int | None) -> str:
     return "unknown" if count is None else f"at most {render.size(count)}"
 
 
-def amount(value: Decimal | None, charge: Charge) -> str:
-    """What something costs, in its price's currency."""
-    from tinytorch.resources.cost import money
+def amount(cost: Money | None) -> str:
+    """What something costs; what isn't known is never nothing."""
+    return "unknown" if cost is None else str(cost)
 
-    return "unknown" if value is None or charge.price is None else f"{money(value)} {charge.price.currency}"
+
+def number(cost: Money | None) -> float | None:
+    """An amount as JSON has it, beside its currency."""
+    return None if cost is None else float(round(cost.amount, 6))
 
 
 def tags(found: Mapping[str, str]) -> str:
@@ -131,7 +133,7 @@ def facts(charge: Charge, book: Book) -> dict[str, Any]:
         "began": ledger.stamp(charge.began), "ended": None if charge.is_running else ledger.stamp(charge.ended), "exit": run.exit if run else None,
         "tags": dict(charge.tags), "provider": charge.provider, "region": charge.region, "type": charge.type, "size_gb": charge.size_gb,
         **(run.usage if run else Usage()).as_json(), "wall_seconds": round(charge.seconds, 3),
-        "cost": None if charge.amount is None else float(round(charge.amount, 6)),
+        "cost": number(charge.cost),
         "currency": charge.price.currency if charge.price else None,
         "price_date": charge.price.day.isoformat() if charge.price else None,
     }  # fmt: skip

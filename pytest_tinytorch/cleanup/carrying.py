@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 
 from pytest_tinytorch.cleanup import plan as planning
@@ -22,6 +23,8 @@ from tinytorch.cloud.resource import TAG, CloudResource, RemovingProvider
 from tinytorch.errors import ConfigError, DataError, StateError, TinyTorchError
 from tinytorch.jobs import Item, Job, Outcome, Progress
 from tinytorch.jobs.journal import Entry, Reader, Writer
+from tinytorch.resources.cost import Sum
+from tinytorch.resources.prices import Money
 
 RECORD = "removed.jsonl"
 _KINDS = {kind.name: kind for kind in KINDS}
@@ -56,24 +59,18 @@ class Result:
         return sum(item.size or 0 for item in self.removed if not item.provider)
 
     @property
-    def hourly(self) -> float | None:
-        """US dollars per hour that are saved, as far as prices are known; None if none is."""
-        return total_hourly(self.removed)
-
-    @property
-    def unknown_prices(self) -> int:
-        return unknown_prices(self.removed)
+    def per_hour(self) -> Sum:
+        """What is saved per hour."""
+        return per_hour(self.removed)
 
 
-def total_hourly(items: Iterable[Candidate]) -> float | None:
-    """The sum of the prices that are known; None if none is."""
-    known = [item.hourly for item in items if item.provider and item.hourly is not None]
-    return sum(known) if known else None
-
-
-def unknown_prices(items: Iterable[Candidate]) -> int:
-    """How many of them cost nobody knows what."""
-    return sum(1 for item in items if item.provider and item.hourly is None)
+def per_hour(items: Iterable[Candidate]) -> Sum:
+    """What costs per hour at a provider, as far as prices are known."""
+    total = Sum()
+    for item in items:
+        if item.provider:
+            total.add(None if item.per_hour is None else Money(Decimal(str(item.per_hour)), item.currency))
+    return total
 
 
 def carry_out(
@@ -166,7 +163,7 @@ class _Record:
 
     def add(self, event: str, plan: str, one: Candidate) -> None:
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        entry: Entry = [event, at, plan, one.key, one.name, one.size, one.hourly]
+        entry: Entry = [event, at, plan, one.key, one.name, one.size, one.per_hour, one.currency]
         self.writer.append(entry)
         self.entries.append(entry)
 
@@ -198,7 +195,7 @@ def _record(workspace: Workspace) -> Iterator[_Record]:
 
 
 def history(workspace: Workspace) -> list[Entry]:
-    """Every removal that was begun or done: event, time, plan, what, name, bytes, US dollars per hour.
+    """Every removal that was begun or done: event, time, plan, what, name, bytes, cost per hour, its currency.
 
     Raises: StateError if the record can't be read.
     """

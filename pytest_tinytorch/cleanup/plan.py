@@ -22,6 +22,8 @@ from tinytorch.cloud.aws import Aws
 from tinytorch.cloud.resource import TAG, CloudResource, RemovingProvider
 from tinytorch.cloud.volumes import CLAIM_TAG
 from tinytorch.errors import ConfigError, StateError
+from tinytorch.resources import prices
+from tinytorch.resources.prices import Money, Prices
 
 CLOUD_KINDS = ("instance", "pod", "volume", "snapshot", "bucket", "prefix")
 _FILE = "plan.json"
@@ -53,7 +55,8 @@ class Candidate:
     size: int | None  # bytes; None: not known
     used: float | None  # epoch seconds of its last use, or when it was made; None: not known
     provider: str = ""  # "" for what is on this machine
-    hourly: float | None = None  # US dollars per hour that end with it; None: not known
+    per_hour: float | None = None  # what it costs per hour, which ends with it; None: not known
+    currency: str = ""
     forced: str | None = None  # why it is protected, if the plan removes it all the same
 
     @property
@@ -126,13 +129,15 @@ def make(
 ) -> Plan:
     """Look at everything, and decide.
 
-    Raises: ConfigError if the rules of protection can't be read; CloudError if a provider can't be asked.
+    Raises: ConfigError if the rules of protection, or a file of prices, can't be read; CloudError if a provider can't be asked.
     """
     rules = protection.read(workspace.root, options.keep)
     at = now()
     found = [*_local(workspace, options, rules, at)]
-    for provider in providers if options.cloud else ():
-        found += _at(provider, options, rules, at)
+    if options.cloud:
+        table = prices.load()
+        for provider in providers:
+            found += _at(provider, options, rules, table, at)
     items = [one if isinstance(one, Candidate) else replace(one.candidate, forced=one.why) for one in found if _goes(one, options)]
     kept = [one for one in found if isinstance(one, Kept) and not _goes(one, options)]
     made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
@@ -192,13 +197,13 @@ def _without_links_above(path: Path, workspace: Workspace) -> Path:
 # --- at a provider ----------------------------------------------------------------------------------------------------
 
 
-def _at(provider: RemovingProvider, options: Options, rules: Protection, at: float) -> Iterator[Candidate | Kept]:
+def _at(provider: RemovingProvider, options: Options, rules: Protection, table: Prices, at: float) -> Iterator[Candidate | Kept]:
     found = provider.resources(tags={TAG: options.project})
     found += [below for address in options.prefixes if isinstance(provider, Aws) and (below := provider.prefix(address))]
     for resource in found:
         if (options.only and resource.kind not in options.only) or resource.state in GOING:
             continue
-        one = candidate(resource, provider.cost_per_hour(resource))
+        one = candidate(resource, table.cost_per_hour(resource))
         idle = None if one.used is None else at - one.used
         if resource.tags.get(TAG) != options.project:  # of a prefix; and whatever a provider has answered
             yield Kept(one, f"it isn't {options.project}'s: its tag {TAG} is {resource.tags.get(TAG)!r}", can_be_forced=False)
@@ -225,8 +230,8 @@ def _held(resource: CloudResource, idle: float | None) -> str | None:
     return None
 
 
-def candidate(resource: CloudResource, hourly: float | None) -> Candidate:
-    """A resource as something that may go."""
+def candidate(resource: CloudResource, per_hour: Money | None) -> Candidate:
+    """A resource as something that may go, and what it costs per hour."""
     said = [
         resource.kind, resource.id, resource.name, resource.state, resource.attached_to, resource.size_gb,
         resource.created.isoformat() if resource.created else None, sorted(resource.tags.items()),
@@ -234,7 +239,7 @@ def candidate(resource: CloudResource, hourly: float | None) -> Candidate:
     return Candidate(
         resource.kind, resource.id, resource.name, files.sha256(json.dumps(said).encode("ascii"))[:16], "",
         None if resource.size_gb is None else int(resource.size_gb * 2**30), resource.created.timestamp() if resource.created else None,
-        resource.provider, hourly,
+        resource.provider, *((float(per_hour.amount), per_hour.currency) if per_hour else ()),
     )  # fmt: skip
 
 

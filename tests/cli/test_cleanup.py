@@ -56,7 +56,7 @@ def test_yes_takes_the_newest_plan_and_says_how_it_went_as_json(student: Student
     assert none.status == 1 and "There is no plan to carry out. Make one, and look at it: tito cleanup" in none.err
     id = plan_of(tito)
     done = json.loads(tito("cleanup", "--yes", "--json").out)
-    assert done["plan"] == id and done["bytes"] == 4096 and done["usd_per_hour"] is None and done["failed"] == [] and len(done["removed"]) == 2
+    assert done["plan"] == id and done["bytes"] == 4096 and done["per_hour"] == {"amounts": {}, "unknown": 0} and done["failed"] == [] and len(done["removed"]) == 2
 
 
 def test_a_world_that_changed_is_told(student: Student, tito: Tito, shards: list[Path]):
@@ -100,10 +100,12 @@ def test_rubbish_in_the_protect_file_stops_it(student: Student, tito: Tito, shar
 def test_the_cloud(student: Student, account: Account, tito: Tito):  # noqa: F811
     mine, other = account.volume(MINE | {"Name": "data"}), account.volume({"tinytorch": "workspace-2"})
     planned = json.loads(tito("cleanup", "--cloud", "--only", "volume", "--json").out)
-    assert [item["id"] for item in planned["remove"]] == [mine] and planned["usd_per_hour"] is None and planned["unknown_prices"] == 1
-    assert "what would be saved is unknown" in tito("cleanup", "--cloud", "--only", "volume").out
-    done = tito("cleanup", "--yes")
-    assert done.status == 0 and f"{mine} data" in done.out and "3 GB" in done.out and "what is saved is unknown" in done.out
+    assert [item["id"] for item in planned["remove"]] == [mine] and planned["per_hour"] == {"amounts": {"USD": 0.000329}, "unknown": 0}
+    account.client("ec2").create_snapshot(VolumeId=mine, TagSpecifications=[{"ResourceType": "snapshot", "Tags": [{"Key": "tinytorch", "Value": "workspace"}]}])
+    both, snapshot = (tito("cleanup", "--cloud", *(word for kind in kinds for word in ("--only", kind))).out for kinds in (("volume", "snapshot"), ("snapshot",)))
+    assert "; at least 0.00033 USD an hour would be saved (the price of 1 isn't known)." in both and "what would be saved is unknown" in snapshot
+    done = tito("cleanup", "--yes", planned["plan"])
+    assert done.status == 0 and f"{mine} data" in done.out and "3 GB" in done.out and "; 0.00033 USD an hour is saved" in done.out
     assert list(account.volumes()) == [other]
 
 

@@ -22,7 +22,7 @@ def test_a_volume_is_made_listed_and_deleted(student: Student, account: Account,
     assert (made["name"], made["size_gb"], made["state"], made["tags"]) == ("data", 12.0, "available", MINE | {"Name": "data"})
     listed = tito("cloud", "volume", "list")
     assert made["id"] in listed.out and "12 GB" in listed.out
-    assert json.loads(tito("cloud", "volume", "list", "--json").out)["volumes"] == [made]
+    assert json.loads(tito("cloud", "volume", "list", "--json").out)["volumes"] == [made | {"per_hour": 0.001315, "currency": "USD"}]
     again = tito("cloud", "volume", "create", "data", "--size", "12")
     assert again.status == 1 and made["id"] in again.err and "available" in again.err
     assert tito("cloud", "volume", "snapshot", "data").out.startswith("Began snap-")
@@ -30,6 +30,17 @@ def test_a_volume_is_made_listed_and_deleted(student: Student, account: Account,
     assert asked.status == 1 and "tito cloud volume delete data --yes" in asked.err and list(account.volumes()) == [made["id"]]
     assert tito("cloud", "volume", "delete", "data", "--yes").status == 0 and account.volumes() == {}
     assert "has no volumes in us-east-1" in tito("cloud", "volume", "list").out
+
+
+def test_what_a_volume_costs_is_listed_and_a_price_that_is_not_known_is_unknown(student: Student, account: Account, tito: Tito, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # noqa: F811
+    for name, type in (("a", "gp3"), ("b", "standard")):
+        tito("cloud", "volume", "create", name, "--size", "730", "--type", type)
+    assert [re.split(r"  +", line)[6] for line in tito("cloud", "volume", "list").out.splitlines()] == ["cost per hour", "0.080 USD", "unknown"]
+    assert [(one["per_hour"], one["currency"]) for one in json.loads(tito("cloud", "volume", "list", "--json").out)["volumes"]] == [(0.08, "USD"), (None, None)]
+    (tmp_path / "prices.toml").write_text("[[price]]\n", "utf-8")
+    monkeypatch.setenv("TINYTORCH_PRICES", str(tmp_path / "prices.toml"))
+    answer = tito("cloud", "volume", "list")
+    assert answer.status == 1 and "prices.toml:1: price 1 has no" in answer.err
 
 
 def test_a_protect_file_protects_a_volume(student: Student, account: Account, tito: Tito):  # noqa: F811

@@ -239,9 +239,6 @@ class Aws:
         except NotFound:
             return None
 
-    def cost_per_hour(self, resource: CloudResource) -> float | None:
-        return None  # AWS doesn't say it with the resource
-
     def remove(self, resource: CloudResource) -> None:
         """Delete a volume, a snapshot, or the objects below a prefix; terminate an instance.
 

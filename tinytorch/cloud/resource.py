@@ -12,6 +12,7 @@ __all__ = ["CloudResource", "NotFound", "Provider", "RemovingProvider", "has_tag
 
 TAG = "tinytorch"  # its value is the name of the project that made a resource
 PROTECTED_TAG = "tinytorch:protected"  # whatever its value: not to be removed
+IDLE = {"stopped", "stopping", "terminated", "shutting-down", "exited", "deleted", "deleting"}  # states, in small letters, that cost nothing by the hour
 
 
 class NotFound(CloudError):
@@ -33,6 +34,7 @@ class CloudResource:
     tags: Mapping[str, str]
     size_gb: float | None
     attached_to: str | None  # the id of the instance that has a volume
+    usd_per_hour: float | None = None  # what it costs while it runs, where the provider itself says so
 
 
 class Provider(Protocol):
@@ -50,9 +52,6 @@ class Provider(Protocol):
 @runtime_checkable
 class RemovingProvider(Provider, Protocol):
     """A provider whose resources can be removed."""
-
-    def cost_per_hour(self, resource: CloudResource) -> float | None:
-        """US dollars, as the provider itself says; None if it doesn't."""
 
     def current(self, resource: CloudResource) -> CloudResource | None:
         """The same resource as it is now; None if it is gone."""

@@ -5,6 +5,7 @@ that protects it. Only these two are read, since the others may be secrets.
 """
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from datetime import datetime, timezone
@@ -34,17 +35,6 @@ class RunPod:
 
     def resources(self, *, tags: Mapping[str, str] | None = None) -> list[CloudResource]:
         return [pod for entry in self._entries() if has_tags(pod := _pod(entry), tags)]
-
-    def cost_per_hour(self, resource: CloudResource) -> float | None:
-        """US dollars while the pod runs, after discounts; 0 once it is stopped, when only its disk costs."""
-        entry = next((entry for entry in self._entries() if entry.get("id") == resource.id), {})
-        cost = entry.get("adjustedCostPerHr", entry.get("costPerHr"))
-        if entry.get("desiredStatus") != "RUNNING":
-            return 0.0 if entry else None
-        try:
-            return None if cost is None else float(cost)
-        except (TypeError, ValueError):
-            return None
 
     def current(self, resource: CloudResource) -> CloudResource | None:
         return next((pod for pod in self.resources() if pod.id == resource.id), None)
@@ -102,7 +92,17 @@ def _pod(entry: Mapping[str, Any]) -> CloudResource:
         created=_time(entry.get("createdAt") or entry.get("lastStartedAt")),
         tags={tag: str(environment[name]) for name, tag in _TAGS.items() if name in environment},
         size_gb=float(entry["volumeInGb"]) if isinstance(entry.get("volumeInGb"), int | float) else None, attached_to=None,
+        usd_per_hour=_dollars(entry.get("adjustedCostPerHr")) or _dollars(entry.get("costPerHr")),
     )  # fmt: skip
+
+
+def _dollars(said: object) -> float | None:
+    """A price, which RunPod writes as a number or as a text; None for what is none, and for 0, which no pod costs."""
+    try:
+        price = float(said)  # type: ignore[arg-type]  # what it is is found out here
+    except (TypeError, ValueError):
+        return None
+    return price if 0 < price < math.inf else None
 
 
 def _time(text: object) -> datetime | None:

@@ -45,5 +45,5 @@ def _entry(resource: CloudResource) -> dict[str, Any]:
     return {
         "kind": resource.kind, "id": resource.id, "name": resource.name, "region": resource.region, "type": resource.type,
         "state": resource.state, "created": ledger.stamp(resource.created) if resource.created else None,
-        "tags": dict(resource.tags), "size_gb": resource.size_gb, "attached_to": resource.attached_to,
+        "tags": dict(resource.tags), "size_gb": resource.size_gb, "attached_to": resource.attached_to, "usd_per_hour": resource.usd_per_hour,
     }  # fmt: skip

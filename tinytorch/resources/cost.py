@@ -7,16 +7,15 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
+from tinytorch.cloud.resource import IDLE
 from tinytorch.resources.ledger import Book, Run, Seen, time_of
-from tinytorch.resources.prices import Price, Prices
+from tinytorch.resources.prices import Money, Price, Prices
 from tinytorch.resources.selection import Selection
 
-__all__ = ["Budget", "Charge", "Forecast", "Spent", "Sum", "budgets", "by_day", "charges", "forecast", "grouped", "money", "overlapping", "spent", "sum_of"]
+__all__ = ["Budget", "Charge", "Forecast", "Spent", "Sum", "budgets", "by_day", "charges", "forecast", "grouped", "overlapping", "spent", "sum_of"]
 
 RUN = "run"
 WARN, OVER = Decimal("0.8"), Decimal(1)  # of a budget
-_IDLE = {"stopped", "stopping", "terminated", "shutting-down", "exited", "deleted", "deleting"}  # states that cost nothing by the hour
-_HOUR = Decimal(3600)
 _MACHINES = ("instance", "pod", "machine")  # what a run can be on
 
 
@@ -42,12 +41,12 @@ class Charge:
         return self.began + timedelta(seconds=self.seconds)
 
     @property
-    def per_hour(self) -> Decimal | None:
+    def per_hour(self) -> Money | None:
         return self.price.per_hour(self.size_gb) if self.price else None
 
     @property
-    def amount(self) -> Decimal | None:
-        return None if self.per_hour is None else self.per_hour * Decimal(str(self.seconds)) / _HOUR
+    def cost(self) -> Money | None:
+        return self.per_hour.for_seconds(self.seconds) if self.per_hour else None
 
     @property
     def machine(self) -> str:
@@ -65,37 +64,27 @@ class Charge:
 
 @dataclass
 class Sum:
-    """Amounts by currency, which are never added to each other, and how many charges have no known price."""
+    """Amounts by currency, which are never added to each other, and how many have no known price."""
 
     amounts: dict[str, Decimal] = field(default_factory=dict)
     unknown: int = 0
     seconds: float = 0.0
 
-    def add(self, charge: Charge) -> None:
-        self.seconds += charge.seconds
-        if charge.amount is None or charge.price is None:
+    def add(self, cost: Money | None, seconds: float = 0.0) -> None:
+        self.seconds += seconds
+        if cost is None:
             self.unknown += 1
         else:
-            self.amounts[charge.price.currency] = self.amounts.get(charge.price.currency, Decimal(0)) + charge.amount
+            self.amounts[cost.currency] = self.amounts.get(cost.currency, Decimal(0)) + cost.amount
 
     def __str__(self) -> str:
-        known = " + ".join(f"{money(amount)} {currency}" for currency, amount in sorted(self.amounts.items()))
+        known = " + ".join(str(Money(amount, currency)) for currency, amount in sorted(self.amounts.items()))
         if not self.unknown:
             return known or "nothing"
         return f"at least {known}" if known else "unknown"
 
     def as_json(self) -> dict[str, Any]:
         return {"amounts": {currency: float(round(amount, 6)) for currency, amount in sorted(self.amounts.items())}, "unknown": self.unknown, "seconds": round(self.seconds, 3)}
-
-
-def money(amount: Decimal) -> str:
-    """An amount with two digits, or with as many as it takes to see that it isn't nothing.
-
-    >>> money(Decimal("12.3456")), money(Decimal("0.00012345")), money(Decimal(0))
-    ('12.35', '0.00012', '0.00')
-    """
-    digits = 2 if not amount or abs(amount) >= Decimal("0.1") else 1 - amount.adjusted()
-    return f"{amount:,.{digits}f}"
 
 
 # --- charges ------------------------------------------------------------------------------------------------------
@@ -130,7 +119,7 @@ def _of_cloud(seen: Iterable[Seen], prices: Prices) -> Iterator[Charge]:
             before = open_.pop(key, None)
             if before:
                 before = replace(before, seconds=max(0.0, (look.at - before.began).total_seconds()))
-            if facts["state"].lower() in _IDLE:
+            if facts["state"].lower() in IDLE:
                 known.add(key)
                 if before:
                     yield replace(before, is_running=False)
@@ -138,11 +127,11 @@ def _of_cloud(seen: Iterable[Seen], prices: Prices) -> Iterator[Charge]:
             began = before.began if before else look.at if key in known else _beginning(facts, look.at)
             known.add(key)
             seconds = max(0.0, (look.at - began).total_seconds())
-            price = prices.find(look.provider, facts["kind"], facts["region"], facts["type"] or "")
+            price = prices.of(look.provider, facts["kind"], facts["region"], facts["type"] or "", said=facts.get("usd_per_hour"), day=look.at.date())
             now_ = Charge(
                 facts["kind"], facts["id"], facts["name"], facts["tags"], look.provider, facts["region"], facts["type"] or "", began, seconds, True, price, facts["size_gb"]
             )
-            if before and (before.price, before.size_gb, before.tags) != (now_.price, now_.size_gb, now_.tags):
+            if before and (before.per_hour, before.size_gb, before.tags) != (now_.per_hour, now_.size_gb, now_.tags):
                 yield replace(before, is_running=False)
                 now_ = replace(now_, began=look.at, seconds=0.0)
             open_[key] = now_
@@ -173,7 +162,7 @@ def sum_of(found: Iterable[Charge]) -> Sum:
     total = Sum()
     for charge in every:
         if charge.id not in twice:
-            total.add(charge)
+            total.add(charge.cost, charge.seconds)
     return total
 
 
@@ -218,8 +207,8 @@ class Forecast:
     """What something that runs will have cost more, if it goes on at its price."""
 
     charge: Charge
-    rest_of_day: Decimal | None
-    rest_of_month: Decimal | None
+    rest_of_day: Money | None
+    rest_of_month: Money | None
 
 
 def forecast(found: Iterable[Charge], now: datetime) -> list[Forecast]:
@@ -228,8 +217,8 @@ def forecast(found: Iterable[Charge], now: datetime) -> list[Forecast]:
     twice = overlapping(every)
     day, month = (end - now for end in (_end_of("day", now), _end_of("month", now)))
 
-    def more(charge: Charge, rest: timedelta) -> Decimal | None:
-        return None if charge.per_hour is None else charge.per_hour * Decimal(str(rest.total_seconds())) / _HOUR
+    def more(charge: Charge, rest: timedelta) -> Money | None:
+        return charge.per_hour.for_seconds(rest.total_seconds()) if charge.per_hour else None
 
     return [Forecast(charge, more(charge, day), more(charge, month)) for charge in every if charge.id not in twice]
 
@@ -253,10 +242,12 @@ class Budget:
     """What may be spent in a day or a month, on what has these tags."""
 
     name: str
-    amount: Decimal
-    currency: str
+    amount: Money
     tags: Mapping[str, str]
     per: str  # "day" or "month"
+
+    def __str__(self) -> str:
+        return f"{self.amount} a {self.per}"
 
 
 @dataclass(frozen=True)
@@ -268,7 +259,7 @@ class Spent:
 
     @property
     def share(self) -> Decimal:
-        return self.sum.amounts.get(self.budget.currency, Decimal(0)) / self.budget.amount
+        return self.sum.amounts.get(self.budget.amount.currency, Decimal(0)) / self.budget.amount.amount
 
     @property
     def level(self) -> str:
@@ -280,13 +271,12 @@ class Spent:
         """A sentence, where there is something to warn of."""
         if self.level == "ok":
             return None
-        amount = f"{money(self.budget.amount)} {self.budget.currency} a {self.budget.per}"
-        return f"Budget {self.budget.name}: {self.sum} of {amount} {'are' if self.level == 'near' else 'were'} spent ({self.share:.0%})."
+        return f"Budget {self.budget.name}: {self.sum} of {self.budget} {'are' if self.level == 'near' else 'were'} spent ({self.share:.0%})."
 
 
 def budgets(book: Book) -> list[Budget]:
     """The budgets that are set, by name."""
-    return [Budget(name, Decimal(facts["amount"]), facts["currency"], facts["tags"], facts["per"]) for name, facts in sorted(book.budgets.items())]
+    return [Budget(name, Money(Decimal(facts["amount"]), facts["currency"]), facts["tags"], facts["per"]) for name, facts in sorted(book.budgets.items())]
 
 
 def spent(book: Book, prices: Prices, now: datetime) -> list[Spent]:

@@ -62,7 +62,7 @@ def _bars(charges: list[Charge], by: str, currency: str) -> dict[str, dict[date,
             if charge.price and charge.price.currency == currency:
                 heights = bars.setdefault(label, {})
                 for day, part in by_day(charge):
-                    heights[day] = heights.get(day, Decimal(0)) + (part.amount or Decimal(0))
+                    heights[day] = heights.get(day, Decimal(0)) + (part.cost.amount if part.cost else Decimal(0))
     ordered = sorted(bars, key=lambda label: -sum(bars[label].values()))
     if len(ordered) > _LABELS:
         rest: dict[date, Decimal] = {}

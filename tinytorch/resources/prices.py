@@ -10,12 +10,16 @@ from datetime import date, datetime
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
+from tinytorch.cloud.resource import IDLE
 from tinytorch.errors import ConfigError
 from tinytorch.toml_file import parse_toml
 
-__all__ = ["CURRENCY", "Price", "Prices", "load"]
+if TYPE_CHECKING:
+    from tinytorch.cloud import CloudResource
+
+__all__ = ["CURRENCY", "Money", "Price", "Prices", "load"]
 
 VARIABLE = "TINYTORCH_PRICES"
 ANY = "*"
@@ -29,6 +33,27 @@ _KEYS = (*_TEXTS, "amount", "date")
 _KINDS = ("machine", "instance", "volume", "snapshot", "bucket", "pod")
 
 _Key = tuple[str, str, str, str]
+
+
+class Money(NamedTuple):
+    """An amount in a currency.
+
+    It is written with two digits, or with as many as it takes to see that it isn't nothing.
+
+    >>> str(Money(Decimal("12.3456"), "USD")), str(Money(Decimal("0.00012345"), "USD")), str(Money(Decimal(0), "EUR"))
+    ('12.35 USD', '0.00012 USD', '0.00 EUR')
+    """
+
+    amount: Decimal
+    currency: str  # three letters, as in ISO 4217
+
+    def __str__(self) -> str:
+        digits = 2 if not self.amount or abs(self.amount) >= Decimal("0.1") else 1 - self.amount.adjusted()
+        return f"{self.amount:,.{digits}f} {self.currency}"
+
+    def for_seconds(self, seconds: float) -> Money:
+        """What so many seconds cost at this price of an hour."""
+        return Money(self.amount * Decimal(str(seconds)) / 3600, self.currency)
 
 
 @dataclass(frozen=True)
@@ -55,11 +80,11 @@ class Price:
     def is_old(self, today: date) -> bool:
         return self.age(today) > OLD
 
-    def per_hour(self, size_gb: float | None) -> Decimal | None:
+    def per_hour(self, size_gb: float | None) -> Money | None:
         """What one of it costs in an hour; None if that depends on a size that isn't known."""
         if self.unit == "hour":
-            return self.amount
-        return None if size_gb is None else self.amount * Decimal(str(size_gb)) / HOURS[self.unit]
+            return Money(self.amount, self.currency)
+        return None if size_gb is None else Money(self.amount * Decimal(str(size_gb)) / HOURS[self.unit], self.currency)
 
 
 class Prices:
@@ -77,6 +102,18 @@ class Prices:
         region = zone[1] if zone else region
         places = ((region, type), (ANY, type), (region, ANY), (ANY, ANY))
         return next((price for place in places if (price := self.table.get((provider, kind, *place)))), None)
+
+    def of(self, provider: str, kind: str, region: str, type: str, *, said: float | None, day: date) -> Price | None:
+        """What the provider itself said on that day of one resource, in US dollars an hour; else what `find` finds."""
+        if said is None:
+            return self.find(provider, kind, region, type)
+        return Price(provider, kind, region, type, "hour", Decimal(str(said)), "USD", day, f"what {provider} says of it")
+
+    def cost_per_hour(self, resource: CloudResource) -> Money | None:
+        """What a resource costs in an hour as it is now; None if that isn't known, which isn't nothing."""
+        price = self.of(resource.provider, resource.kind, resource.region, resource.type, said=resource.usd_per_hour, day=date.today())
+        cost = price.per_hour(resource.size_gb) if price else None
+        return Money(Decimal(0), cost.currency) if cost and resource.state.lower() in IDLE else cost
 
 
 def load() -> Prices:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pytest_tinytorch.workspace.layout import Workspace
     from tinytorch.cloud.resource import RemovingProvider
     from tinytorch.jobs import Progress
+    from tinytorch.resources.cost import Sum
 
 _LISTED = 20  # things that are told one by one
 _INTERRUPTED = 130
@@ -113,7 +114,7 @@ def _show_plan(workspace: Workspace, options: Options, *, as_json: bool) -> int:
             "plan": plan.id if plan.items else None, "needs_confirmation": plan.needs_confirmation,
             "remove": [_facts(item) for item in plan.items],
             "keep": [_facts(one.candidate) | {"why": one.why, "can_be_forced": one.can_be_forced} for one in plan.kept],
-            "bytes": plan.size, "usd_per_hour": carrying.total_hourly(plan.items), "unknown_prices": carrying.unknown_prices(plan.items),
+            "bytes": plan.size, "per_hour": _saved(carrying.per_hour(plan.items)),
         })  # fmt: skip
         return 0
     if not plan.items:
@@ -125,7 +126,7 @@ def _show_plan(workspace: Workspace, options: Options, *, as_json: bool) -> int:
         ])  # fmt: skip
     _say_kept(workspace, plan.kept)
     if plan.items:
-        render.say(f"\nPlan {plan.id}: {_counted(len(plan.items))}, {render.size(plan.size)} on this machine{_price(plan.items, 'would be saved')}.")
+        render.say(f"\nPlan {plan.id}: {_counted(len(plan.items))}, {render.size(plan.size)} on this machine{_price(carrying.per_hour(plan.items), 'would be saved')}.")
         confirmed = f" --confirm {plan.id}" if plan.needs_confirmation else ""
         render.say(f"Nothing was removed. To remove exactly these: tito cleanup --yes {plan.id}{confirmed}", bold=True)
     return 0
@@ -163,14 +164,15 @@ def _idle(item: Candidate) -> str:
     return "?" if item.used is None else age(time.time() - item.used)
 
 
-def _price(items: Sequence[Candidate], verb: str) -> str:
-    """What is saved per hour, as far as it is known: what isn't known is never nothing."""
-    from pytest_tinytorch.cleanup.carrying import total_hourly, unknown_prices
+def _price(saved: Sum, verb: str) -> str:
+    """What is saved per hour, as far as it is known."""
+    if not saved.amounts:
+        return f"; what {verb} is unknown" if saved.unknown else ""
+    return f"; {saved} an hour {verb}" + (f" (the price of {saved.unknown} isn't known)" if saved.unknown else "")
 
-    unknown, known = unknown_prices(items), total_hourly(items)
-    if known is None:
-        return f"; what {verb} is unknown" if unknown else ""
-    return f"; {known:.2f} USD an hour {verb}" + (f", and that of {unknown} more, whose price is unknown" if unknown else "")
+
+def _saved(saved: Sum) -> dict[str, Any]:
+    return {name: value for name, value in saved.as_json().items() if name != "seconds"}
 
 
 def _counted(count: int) -> str:
@@ -209,7 +211,7 @@ def _carry_out(workspace: Workspace, plan_id: str | None, confirm: str | None, *
         render.data({
             "plan": plan.id, "removed": [_facts(item) for item in result.removed], "gone": [_facts(item) for item in result.gone],
             "failed": [{"id": id, "why": why} for id, why in result.failed.items()], "stopped": result.stopped,
-            "bytes": result.size, "usd_per_hour": result.hourly, "unknown_prices": result.unknown_prices,
+            "bytes": result.size, "per_hour": _saved(result.per_hour),
         })  # fmt: skip
     else:
         _say_result(workspace, result)
@@ -222,7 +224,7 @@ def _carry_out(workspace: Workspace, plan_id: str | None, confirm: str | None, *
 def _say_result(workspace: Workspace, result: Result) -> None:
     if not result.processed:
         render.say(f"There was nothing left to do; plan {result.plan.id} has been carried out:")
-    render.say(f"Removed {_counted(len(result.removed))}, {render.size(result.size)} on this machine{_price(result.removed, 'is saved')}:", bold=True)
+    render.say(f"Removed {_counted(len(result.removed))}, {render.size(result.size)} on this machine{_price(result.per_hour, 'is saved')}:", bold=True)
     if result.removed:
         _say_table(("kind", "what", "size"), [(item.kind, _named(workspace, item), _size(item)) for item in result.removed])
     if result.gone:
@@ -253,7 +255,7 @@ def _show_history(workspace: Workspace, *, as_json: bool) -> int:
 
     entries = history(workspace)
     if as_json:
-        names = ("event", "at", "plan", "what", "name", "bytes", "usd_per_hour")
+        names = ("event", "at", "plan", "what", "name", "bytes", "per_hour", "currency")
         render.data({"record": [dict(zip(names, entry, strict=True)) for entry in entries]})
         return 0
     removed = [(at, plan, what) for event, at, plan, what, *_ in entries if event == "removed"]

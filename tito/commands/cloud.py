@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tito import render
+from tito import records, render
 from tito.group import Group
 from tito.options import json_option
 
@@ -102,18 +102,25 @@ def create(name: str, size_gb: int, type_: str, zone: str | None, project: str |
 @project_option
 @json_option
 def list_volumes(project: str | None, as_json: bool) -> None:
-    """List the project's volumes in the region."""
-    from tinytorch.cloud.resource import PROTECTED_TAG
+    """List the project's volumes in the region, and what they cost.
 
-    volumes = _volumes(project)
+    A price that isn't known is unknown, and not nothing.
+    """
+    from tinytorch.cloud.resource import PROTECTED_TAG
+    from tinytorch.resources import prices
+
+    volumes, table = _volumes(project), prices.load()
     found = volumes.all()
+    costs = {one.id: table.cost_per_hour(one) for one in found}
     if as_json:
-        render.data({"project": volumes.project, "region": volumes.aws.region, "volumes": [facts(one) for one in found]})
+        render.data({"project": volumes.project, "region": volumes.aws.region, "volumes": [
+            facts(one) | {"per_hour": records.number(cost), "currency": cost.currency if cost else None} for one, cost in zip(found, costs.values(), strict=True)
+        ]})  # fmt: skip
     elif not found:
         render.say(f"{volumes.project} has no volumes in {volumes.aws.region}. Make one: tito cloud volume create VOLUME --size GB")
     else:
-        render.table(("name", "id", "size", "type", "state", "zone", "attached to", "protected"), [
-            (v.name, v.id, f"{v.size_gb:g} GB", v.type, v.state, v.zone, v.attached_to or "-", "yes" if PROTECTED_TAG in v.tags or volumes.protection(v) else "no")
+        render.table(("name", "id", "size", "type", "state", "zone", "cost per hour", "attached to", "protected"), [
+            (v.name, v.id, f"{v.size_gb:g} GB", v.type, v.state, v.zone, records.amount(costs[v.id]), v.attached_to or "-", "yes" if PROTECTED_TAG in v.tags or volumes.protection(v) else "no")
             for v in found
         ])  # fmt: skip
 

@@ -57,13 +57,13 @@ def list_budgets(as_json: bool) -> None:
     every = cost.spent(book, prices, ledger.now())
     if as_json:
         render.data({"budgets": [
-            {"name": s.budget.name, "amount": float(s.budget.amount), "currency": s.budget.currency, "per": s.budget.per, "tags": dict(s.budget.tags),
+            {"name": s.budget.name, "amount": float(s.budget.amount.amount), "currency": s.budget.amount.currency, "per": s.budget.per, "tags": dict(s.budget.tags),
              "spent": s.sum.as_json(), "share": round(float(s.share), 4), "level": s.level} for s in every
         ]})  # fmt: skip
     elif not every:
         render.say("There is no budget. To set one: tito resources budget set NAME AMOUNT CURRENCY --per month")
     else:
-        rows = [(s.budget.name, f"{cost.money(s.budget.amount)} {s.budget.currency} a {s.budget.per}", records.tags(s.budget.tags) or "-", str(s.sum), f"{s.share:.0%}", s.level) for s in every]
+        rows = [(s.budget.name, str(s.budget), records.tags(s.budget.tags) or "-", str(s.sum), f"{s.share:.0%}", s.level) for s in every]
         render.table(("budget", "amount", "tags", "spent", "share", "level"), rows)
 
 

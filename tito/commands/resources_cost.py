@@ -73,7 +73,7 @@ def _say(by: str, sums: dict[str, Sum], total: Sum, found: list[Charge], coming:
     render.table((by, "time", "cost", ""), rows)
     render.say(f"\nTogether: {total}", bold=True)
     if total.unknown:
-        render.say(f"The price of {total.unknown} of {len(found)} isn't known: {', '.join(sorted({c.machine for c in found if c.amount is None})[:5])}")
+        render.say(f"The price of {total.unknown} of {len(found)} isn't known: {', '.join(sorted({c.machine for c in found if c.cost is None})[:5])}")
     if twice:
         render.say(f"{len(twice)} run{'s are' if len(twice) > 1 else ' is'} counted with the machine that {'they' if len(twice) > 1 else 'it'} ran on.")
     for each in coming:
@@ -88,8 +88,8 @@ def _coming(each: Forecast) -> str:
     charge = each.charge
     if charge.price is None or charge.per_hour is None:
         return "at a price that isn't known"
-    rate = str(charge.price) if charge.price.unit == "hour" else f"{records.amount(charge.per_hour, charge)} an hour, which is {charge.size_gb:g} GB at {charge.price}"
-    return f"at {rate}; if it goes on, {records.amount(each.rest_of_day, charge)} more until midnight, {records.amount(each.rest_of_month, charge)} more in this month"
+    rate = str(charge.price) if charge.price.unit == "hour" else f"{charge.per_hour} an hour, which is {charge.size_gb:g} GB at {charge.price}"
+    return f"at {rate}; if it goes on, {records.amount(each.rest_of_day)} more until midnight, {records.amount(each.rest_of_month)} more in this month"
 
 
 def _bar(part: Sum, sums: dict[str, Sum]) -> str:
@@ -114,11 +114,8 @@ def _price_facts(price: Price) -> dict[str, Any]:
 
 
 def _forecast_facts(each: Forecast) -> dict[str, Any]:
-    def number(value: Decimal | None) -> float | None:
-        return None if value is None else float(round(value, 6))
-
     charge = each.charge
     return {
-        "kind": charge.kind, "id": charge.id, "name": charge.name, "per_hour": number(charge.per_hour), "currency": charge.price.currency if charge.price else None,
-        "rest_of_day": number(each.rest_of_day), "rest_of_month": number(each.rest_of_month),
+        "kind": charge.kind, "id": charge.id, "name": charge.name, "per_hour": records.number(charge.per_hour), "currency": charge.price.currency if charge.price else None,
+        "rest_of_day": records.number(each.rest_of_day), "rest_of_month": records.number(each.rest_of_month),
     }  # fmt: skip

@@ -39,7 +39,7 @@ def list_records(tags: tuple[str, ...], since: str | None, until: str | None, ki
         render.say("Nothing of that is recorded." if running or book.runs or book.cloud else _NOTHING)
     else:
         rows = [
-            (c.id, c.kind, c.name, records.state(c, book), records.when(c.began), records.duration(c.seconds), records.amount(c.amount, c), records.tags(c.tags))
+            (c.id, c.kind, c.name, records.state(c, book), records.when(c.began), records.duration(c.seconds), records.amount(c.cost), records.tags(c.tags))
             for c in found
         ]
         render.table(("id", "kind", "name", "state", "began", "time", "cost", "tags"), rows)
@@ -82,7 +82,7 @@ def show_record(record: str, as_json: bool) -> None:
         rows.append(("size", f"{charge.size_gb:g} GB"))
     if run:
         rows += [("command", run.command), *_used(run.usage)]
-    rows += [("tags", records.tags(charge.tags) or "-"), ("cost", records.amount(charge.amount, charge)), ("price", _price(charge))]
+    rows += [("tags", records.tags(charge.tags) or "-"), ("cost", records.amount(charge.cost)), ("price", _price(charge))]
     render.say(f"{charge.name} ({charge.id})", bold=True)
     for line in render.aligned(rows):
         render.say(f"  {line}")

@@ -112,7 +112,7 @@ def _table(book: Book, running: list[Charge], total: Sum) -> Table:
         used = _used(charge, book)
         cpu = "-" if used.cpu_seconds is None else records.duration(used.cpu_seconds)
         memory = "-" if used.memory_peak is None else render.size(used.memory_peak)
-        cells = (charge.id, charge.kind, charge.name, records.duration(charge.seconds), cpu, memory, records.amount(charge.amount, charge), records.tags(charge.tags))
+        cells = (charge.id, charge.kind, charge.name, records.duration(charge.seconds), cpu, memory, records.amount(charge.cost), records.tags(charge.tags))
         table.add_row(*map(Text, cells))
     if not running:
         table.add_row(Text("nothing is running"))

@@ -33,7 +33,7 @@ def test_exactly_the_plan_is_removed_and_recorded(workspace: Workspace, shards: 
     plan = make(workspace, Options(keep=(shards[0].name,)))
     told: list[str] = []
     result = carry_out(workspace, plan, on_change=lambda item, event: told.append(f"{event} {Path(item.id).name}"))
-    assert result.size == 2000 and [Path(item.id) for item in result.removed] == shards[1:] and not result.failed and result.hourly is None
+    assert result.size == 2000 and [Path(item.id) for item in result.removed] == shards[1:] and not result.failed and str(result.per_hour) == "nothing"
     assert [path.exists() for path in shards] == [True, False, False]
     assert names(workspace, "removing") == names(workspace, "removed") == [path.name for path in shards[1:]]
     assert told == [f"removed {path.name}" for path in shards[1:]]
@@ -225,7 +225,7 @@ def test_what_has_the_tag_goes_and_nothing_else(workspace: Workspace, account: A
     assert why[named] == "--keep says data" and why[protected] == "it has the tag tinytorch:protected" and "attached to i-" in why[attached]
     assert why[machine] == "it is running" and "may exist nowhere else" in why["mine"] and len(why) == 5
     result = carry_out(workspace, plan, providers=[aws])
-    assert {item.id for item in result.removed} == {mine, snapshot} and result.hourly is None and result.unknown_prices == 2 and result.size == 0
+    assert {item.id for item in result.removed} == {mine, snapshot} and str(result.per_hour) == "at least 0.00033 USD" and result.per_hour.unknown == 1 and result.size == 0
     assert set(account.volumes()) >= {named, protected, attached, *others} and mine not in account.volumes()
 
 
@@ -312,10 +312,20 @@ def test_a_plan_without_its_credentials_removes_nothing(workspace: Workspace, ac
     assert all(path.exists() for path in shards) and len(account.volumes()) == 1
 
 
-def test_unknown_prices_are_unknown_and_never_zero():
-    def item(hourly: float | None) -> planning.Candidate:
-        return planning.Candidate("pod", "x", "", "", "", None, None, "runpod", hourly)
+def test_unknown_prices_are_unknown_and_never_zero_and_currencies_stay_apart():
+    def item(per_hour: float | None, currency: str = "USD") -> planning.Candidate:
+        return planning.Candidate("pod", "x", "", "", "", None, None, "runpod", per_hour, currency)
 
     plan = planning.Plan(Options(), "", (), ())
-    assert (Result(plan, [item(None)]).hourly, Result(plan, [item(None)]).unknown_prices) == (None, 1)
-    assert (Result(plan, [item(0.5), item(None), item(0.25)]).hourly, Result(plan, [item(0.5), item(None)]).unknown_prices) == (0.75, 1)
+    assert str(Result(plan, [item(None)]).per_hour) == "unknown"
+    assert str(Result(plan, [item(0.5), item(None), item(0.25)]).per_hour) == "at least 0.75 USD"
+    assert str(Result(plan, [item(0.5), item(2.0, "EUR")]).per_hour) == "2.00 EUR + 0.50 USD"
+
+
+def test_a_plan_that_is_kept_knows_what_it_saves(workspace: Workspace, account: Account, aws: Aws):  # noqa: F811
+    account.volume(MINE)
+    plan = make(workspace, CLOUD, providers=[aws])
+    planning.save(workspace, plan)
+    assert str(carrying.per_hour(planning.load(workspace, None).items)) == str(carrying.per_hour(plan.items)) == "0.00033 USD"
+    carry_out(workspace, plan, providers=[aws])
+    assert history(workspace)[-1][6:] == [pytest.approx(3 * 0.08 / 730), "USD"]

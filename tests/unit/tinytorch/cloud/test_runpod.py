@@ -75,7 +75,7 @@ def test_pods_are_listed_by_their_tag_with_what_they_cost(fake: Fake) -> None:
     assert (pod.kind, pod.name, pod.region, pod.type, pod.state, pod.size_gb) == ("pod", "training 🙂", "EU-RO-1", "RTX 4090", "RUNNING", 20.0)
     assert pod.tags == {"tinytorch": "course"}, "other variables may be secrets"
     assert pod.created is not None and pod.created.isoformat() == "2024-07-12T19:14:40.144000+00:00"
-    assert runpod.cost_per_hour(pod) == 0.69
+    assert pod.usd_per_hour == 0.69, "after discounts"
     assert [other.id for other in runpod.resources()] == [pod.id, "other"]
 
 
@@ -84,10 +84,10 @@ def test_a_pod_is_stopped_and_one_that_is_gone_is_no_error(fake: Fake) -> None:
     pod = runpod.resources()[0]
     runpod.remove(pod)
     stopped = runpod.current(pod)
-    assert stopped is not None and stopped.state == "EXITED" and runpod.cost_per_hour(pod) == 0.0
+    assert stopped is not None and stopped.state == "EXITED"
     fake.pods = []
     runpod.remove(pod)
-    assert runpod.current(pod) is None and runpod.cost_per_hour(pod) is None
+    assert runpod.current(pod) is None
 
 
 @pytest.mark.parametrize(
@@ -120,4 +120,10 @@ def test_what_a_pod_says_may_be_missing_or_rubbish(fake: Fake) -> None:
     fake.pods = [{"id": 1, "env": None, "gpu": None, "costPerHr": "free", "lastStartedAt": "soon", "desiredStatus": "RUNNING", "volumeInGb": "x"}]
     runpod = RunPod(retry=AT_ONCE)
     (pod,) = runpod.resources()
-    assert (pod.id, pod.created, pod.size_gb, pod.tags) == ("1", None, None, {}) and runpod.cost_per_hour(pod) is None
+    assert (pod.id, pod.created, pod.size_gb, pod.tags) == ("1", None, None, {}) and pod.usd_per_hour is None
+
+
+@pytest.mark.parametrize("said, dollars", [(0.5, 0.5), ("0.5", 0.5), (None, None), ("free", None), (0, None), (-1, None), ("nan", None), ("inf", None), ([], None)])
+def test_a_price_that_is_none_is_unknown_and_not_nothing(fake: Fake, said: Any, dollars: float | None) -> None:
+    fake.pods = [{"id": "a", "costPerHr": said}, {"id": "b", "adjustedCostPerHr": said, "costPerHr": "0.75"}]
+    assert [pod.usd_per_hour for pod in RunPod(retry=AT_ONCE).resources()] == [dollars, dollars or 0.75]

@@ -197,6 +197,15 @@ def test_a_volume_that_grows_costs_more_from_then_on() -> None:
     assert total() == "12.00 USD"
 
 
+def test_what_a_provider_says_of_a_pod_is_its_price(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From one day to the next it stays one charge, and a new price begins another."""
+    pod = {"kind": "pod", "id": "p", "type": "RTX 4090", "region": "EU-RO-1"}
+    for hours, dollars in ((0, 0.5), (20, 0.5), (40, 0.75), (42, 0.75), (43, None)):
+        seen(DAY0 + hours * HOUR, pod | {"usd_per_hour": dollars})
+    assert [(str(charge.per_hour), charge.seconds / 3600) for charge in charges()] == [("0.50 USD", 40), ("0.75 USD", 3), ("None", 0)]
+    assert total() == "at least 22.25 USD"
+
+
 def test_a_run_on_an_instance_that_is_listed_itself_is_not_counted_twice() -> None:
     run("a", DAY0, 2, team="x")
     seen(DAY0, {})
@@ -219,6 +228,7 @@ class Resource:
     tags: dict[str, str] = field(default_factory=dict)
     size_gb: float | None = None
     attached_to: str | None = None
+    usd_per_hour: float | None = None
 
 
 class Provider:
@@ -251,7 +261,7 @@ def test_what_the_providers_have_is_noted_and_one_that_fails_is_told(monkeypatch
 def test_a_forecast_goes_on_at_the_price_until_the_day_and_the_month_end() -> None:
     seen(NOW - HOUR, {}, {"id": "u", "type": "unknown"}, {"id": "off", "state": "stopped"})
     first, second = cost.forecast(charges(), NOW)
-    assert (first.charge.id, first.rest_of_day, first.rest_of_month) == ("i", Decimal(24), Decimal(2) * (12 + 19 * 24))
+    assert (first.charge.id, first.rest_of_day, first.rest_of_month) == ("i", (Decimal(24), "USD"), (Decimal(2) * (12 + 19 * 24), "USD"))
     assert (second.charge.id, second.rest_of_day) == ("u", None)
 
 

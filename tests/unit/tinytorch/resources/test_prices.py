@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tinytorch.cloud import CloudResource
 from tinytorch.errors import ConfigError
 from tinytorch.resources import prices
 
@@ -67,7 +68,38 @@ def test_a_price_is_old_after_90_days(days: int, is_old: bool) -> None:
 
 def test_a_size_that_isnt_known_makes_the_price_unknown() -> None:
     price = prices.Price("p", "volume", "r", "t", "GB-month", Decimal("0.73"), "USD", date(2026, 1, 1), "s")
-    assert price.per_hour(100.0) == Decimal("0.1") and price.per_hour(None) is None
+    assert price.per_hour(100.0) == (Decimal("0.1"), "USD") and price.per_hour(None) is None
+
+
+def resource(kind: str = "volume", type: str = "gp3", *, region: str = "us-east-1", size_gb: float | None = 730.0, state: str = "available", said: float | None = None) -> CloudResource:
+    return CloudResource("aws", kind, "id", "", region, type, state, None, {}, size_gb, None, said)
+
+
+@pytest.mark.parametrize(
+    ("found", "cost"),
+    [
+        (resource(), "0.080 USD"),
+        (resource(region="us-east-1a"), "0.080 USD"),
+        (resource(size_gb=None), None),
+        (resource(type="gp9"), None),
+        (resource(region="mars-1"), None),
+        (resource("snapshot", "standard"), None),
+        (resource("instance", "g5.xlarge", size_gb=None, state="running"), "1.01 USD"),
+        (resource("instance", "g5.xlarge", size_gb=None, state="stopped"), "0.00 USD"),
+        (resource("instance", "g99.huge", size_gb=None, state="stopped"), None),
+        (resource("pod", "RTX 4090", state="RUNNING", said=0.69), "0.69 USD"),
+        (resource("instance", "g5.xlarge", size_gb=None, state="running", said=0.5), "0.50 USD"),
+    ],
+    ids=["volume", "zone", "no size", "type", "region", "snapshot", "instance", "stopped", "stopped and unknown", "pod", "said before table"],
+)  # fmt: skip
+def test_what_a_resource_costs_per_hour_is_known_or_unknown_and_never_guessed(found: CloudResource, cost: str | None) -> None:
+    told = prices.load().cost_per_hour(found)
+    assert (told and str(told)) == cost
+
+
+def test_what_a_resource_costs_is_in_the_currency_of_its_price(own: Path) -> None:
+    own.write_text(written(PRICE | {"kind": '"volume"', "type": '"gp3"', "unit": '"GB-month"', "amount": "0.1"}), "utf-8")
+    assert prices.load().cost_per_hour(resource()) == (Decimal("0.1"), "EUR")
 
 
 @pytest.mark.parametrize(
