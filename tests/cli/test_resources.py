@@ -20,7 +20,7 @@ from tests.cli.terminal import CTRL_C, Terminal
 from tests.cli.test_manners import on_a_terminal
 from tests.unit.tinytorch.cloud.account import Account
 from tests.unit.tinytorch.cloud.conftest import account, running  # noqa: F401  # fixtures
-from tests.unit.tinytorch.resources.test_cost import Provider, Resource
+from tests.unit.tinytorch.resources.test_cost import Provider, Resource, leave_the_test_session
 from tinytorch.resources import cloud, ledger
 
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows ends a process without a signal")
@@ -199,6 +199,50 @@ def test_what_an_account_at_aws_has_is_listed_with_its_cost(tito: Tito, account:
     answer = tito("resources", "list", "--cloud", "--kind", "volume")
     assert answer.status == 0 and "data  running" in answer.out and "USD" in answer.out and "Name=data" in answer.out
     assert "at 0.080 USD an hour, which is 730 GB at 0.08 USD a GB-month" in tito("resources", "cost").out
+
+
+@pytest.mark.parametrize("end", ["delete", "cleanup"])
+def test_a_volume_is_known_from_its_making_to_its_removal(tito: Tito, account: Account, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, end: str) -> None:  # noqa: F811
+    leave_the_test_session(monkeypatch)
+    later, now = [0], ledger.now
+    monkeypatch.setattr(ledger, "now", lambda: now() + timedelta(hours=later[0]))
+    assert tito("init", "course").status == 0
+    monkeypatch.chdir(tmp_path / "course")
+    made = reported(tito("cloud", "volume", "create", "data", "--size", "730", "--json"))
+    later[0] = 10
+    (found,) = reported(tito("resources", "list", "--kind", "volume", "--json"))["records"]
+    assert (found["id"], found["name"], found["state"], found["tags"], found["size_gb"]) == (made["id"], "data", "running", {"Name": "data", "tinytorch": "course"}, 730.0)
+    assert found["cost"] == pytest.approx(0.8, abs=0.001) and "at 0.080 USD an hour, which is 730 GB" in tito("resources", "cost").out
+    assert tito(*(("cloud", "volume", "delete", "data", "--yes") if end == "delete" else ("cleanup", "--cloud", "--only", "volume"))).status == 0
+    assert end == "delete" or tito("cleanup", "--yes").status == 0
+    later[0] = 20
+    (found,) = reported(tito("resources", "list", "--kind", "volume", "--json"))["records"]
+    assert found["state"] == "gone" and found["cost"] == pytest.approx(0.8, abs=0.001)
+    assert "state    gone" in tito("resources", "show", made["id"]).out and account.volumes() == {}
+
+
+def test_a_snapshot_is_known_and_its_price_is_not(tito: Tito, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    leave_the_test_session(monkeypatch)
+    account.volume({"Name": "data", "tinytorch": "p"})
+    tito("cloud", "volume", "snapshot", "data", "--project", "p")
+    (found,) = reported(tito("resources", "list", "--json"))["records"]
+    assert (found["kind"], found["name"], found["cost"]) == ("snapshot", "data", None) and "unknown" in tito("resources", "cost").out
+
+
+def test_a_ledger_that_cant_be_written_undoes_no_volume_and_is_told(tito: Tito, account: Account, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    leave_the_test_session(monkeypatch)
+    folder.write_text("in the way", "utf-8")
+    answer = tito("cloud", "volume", "create", "data", "--size", "1", "--project", "p")
+    (volume,) = account.volumes()
+    assert answer.status == 0 and f"Made data: {volume}" in answer.out and f"That the volume {volume} was made isn't recorded: " in answer.err
+
+
+def test_without_the_variable_nothing_is_recorded_of_a_volume(tito: Tito, account: Account, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    leave_the_test_session(monkeypatch)
+    monkeypatch.setenv("TINYTORCH_RESOURCES", "off")
+    monkeypatch.setattr(ledger, "folder", lambda: folder)
+    assert tito("cloud", "volume", "create", "data", "--size", "1", "--project", "p").status == 0
+    assert "Nothing is recorded here." in tito("resources", "list").out and not folder.exists()
 
 
 def test_the_rate_of_what_has_a_size_is_explained(tito: Tito, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -93,7 +93,7 @@ class Sum:
 def charges(book: Book, prices: Prices, now: datetime, selection: Selection | None = None) -> list[Charge]:
     """What the selection holds, oldest first."""
     chosen = selection or Selection()
-    every = [*_of_runs(book.runs.values(), prices, now), *_of_cloud(book.cloud, prices)]
+    every = [*_of_runs(book.runs.values(), prices, now), *_of_cloud(book.cloud, prices, now)]
     parts = [part for charge in every if chosen.holds(charge.kind, charge.tags) and (part := charge.within(chosen.since, chosen.until))]
     return sorted(parts, key=lambda charge: charge.began)
 
@@ -107,15 +107,26 @@ def _of_runs(runs: Iterable[Run], prices: Prices, now: datetime) -> Iterator[Cha
         yield Charge(RUN, run.id, run.name, run.tags, provider, region, type, run.started, run.usage.wall_seconds + unseen, is_running, price)
 
 
-def _of_cloud(seen: Iterable[Seen], prices: Prices) -> Iterator[Charge]:
-    """One charge for each time that a resource was there without a break, as far as it was looked at."""
+def _of_cloud(seen: Iterable[Seen], prices: Prices, now: datetime) -> Iterator[Charge]:
+    """One charge for each time that a resource was there without a break, as far as it was looked at.
+
+    What was made from here is there until now, unless a look misses it or it was removed from here.
+    """
     known: set[tuple[str, str, str]] = set()
+    made: set[tuple[str, str, str]] = set()
     open_: dict[tuple[str, str, str], Charge] = {}
-    for look in sorted(seen, key=lambda look: look.at):
+    for look in sorted(seen, key=lambda look: (look.at, not look.is_all)):
         here = set()
+        if look.gone:
+            key = (look.provider, *look.gone)
+            known.add(key)
+            if before := open_.pop(key, None):
+                yield replace(before, seconds=max(0.0, (look.at - before.began).total_seconds()), is_running=False)
         for facts in look.resources:
             key = (look.provider, facts["kind"], facts["id"])
             here.add(key)
+            if not look.is_all:
+                made.add(key)
             before = open_.pop(key, None)
             if before:
                 before = replace(before, seconds=max(0.0, (look.at - before.began).total_seconds()))
@@ -135,9 +146,11 @@ def _of_cloud(seen: Iterable[Seen], prices: Prices) -> Iterator[Charge]:
                 yield replace(before, is_running=False)
                 now_ = replace(now_, began=look.at, seconds=0.0)
             open_[key] = now_
-        for key in [key for key in open_ if key[0] == look.provider and key not in here]:
+        for key in [key for key in open_ if look.is_all and key[0] == look.provider and key not in here]:
+            made.discard(key)
             yield replace(open_.pop(key), is_running=False)  # gone since it was last seen
-    yield from open_.values()
+    for key, charge in open_.items():
+        yield replace(charge, seconds=max(charge.seconds, (now - charge.began).total_seconds())) if key in made else charge
 
 
 def _beginning(facts: Mapping[str, Any], at: datetime) -> datetime:

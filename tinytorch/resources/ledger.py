@@ -5,8 +5,10 @@ Its lines are those of `tinytorch.jobs.journal`. Entries (times are UTC, ISO 860
     ["started", run, {"name", "command", "tags", "machine", "host", "pid", "created", "at"}]
     ["seen", run, at, usage]
     ["ended", run, at, usage, exit]
-    ["cloud", at, provider, [resource, ...]]
-    ["budget", name, {"amount", "currency", "tags", "per"}]      null takes the budget away
+    ["cloud", at, provider, [resource, ...]]      all that a provider has
+    ["made", at, provider, resource]              one that was made from here
+    ["gone", at, provider, kind, id]              one that was removed from here
+    ["budget", name, {"amount", "currency", "tags", "per"}]       null takes the budget away
 
 Kinds that aren't known are those of a later version, and are left alone.
 """
@@ -78,11 +80,13 @@ def _is_alive(pid: int, created: float) -> bool:
 
 @dataclass(frozen=True)
 class Seen:
-    """The resources of one provider, as they were at one time."""
+    """What one provider had at one time: all of it, or one resource that was made or removed then."""
 
     at: datetime
     provider: str
     resources: tuple[Mapping[str, Any], ...]
+    is_all: bool = True  # what isn't among them isn't there any more
+    gone: tuple[str, str] | None = None  # the kind and id of what was removed
 
 
 @dataclass
@@ -120,6 +124,12 @@ class Book:
     def _cloud(self, at: str, provider: str, resources: list[dict[str, Any]]) -> None:
         self.cloud.append(Seen(time_of(at), provider, tuple(resources)))
 
+    def _made(self, at: str, provider: str, resource: dict[str, Any]) -> None:
+        self.cloud.append(Seen(time_of(at), provider, (resource,), is_all=False))
+
+    def _gone(self, at: str, provider: str, kind: str, id: str) -> None:
+        self.cloud.append(Seen(time_of(at), provider, (), is_all=False, gone=(kind, id)))
+
     def _budget(self, name: str, facts: dict[str, Any] | None) -> None:
         self.budgets.pop(name, None)
         if facts is not None:
@@ -127,7 +137,7 @@ class Book:
 
 
 _TAKE: dict[str, Callable[..., None]] = {
-    "started": Book._started, "seen": Book._seen, "ended": Book._ended, "cloud": Book._cloud, "budget": Book._budget,
+    "started": Book._started, "seen": Book._seen, "ended": Book._ended, "cloud": Book._cloud, "made": Book._made, "gone": Book._gone, "budget": Book._budget,
 }  # fmt: skip
 
 

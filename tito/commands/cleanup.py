@@ -205,7 +205,7 @@ def _carry_out(workspace: Workspace, plan_id: str | None, confirm: str | None, *
     watcher = _Watcher(quiet=as_json)
     result = carrying.carry_out(
         workspace, plan, providers=_providers() if any(item.provider for item in plan.items) or plan.options.cloud else (),
-        report=watcher.report, notice=render.notice,
+        report=watcher.report, notice=render.notice, on_change=_record,
     )  # fmt: skip
     if as_json:
         render.data({
@@ -219,6 +219,14 @@ def _carry_out(workspace: Workspace, plan_id: str | None, confirm: str | None, *
         render.notice(f"\nStopped by {result.stopped}; what is removed is recorded. To go on: tito cleanup --yes {plan.id}")
         return _INTERRUPTED if result.stopped == "SIGINT" else 1
     return 1 if result.failed else 0
+
+
+def _record(item: Candidate, event: str) -> None:
+    """Let `tito resources` know that something at a provider costs nothing any more, if recording is on."""
+    from tinytorch.resources import cloud
+
+    if item.provider:
+        cloud.gone(item.provider, item.kind, item.id, render.notice)
 
 
 def _say_result(workspace: Workspace, result: Result) -> None:

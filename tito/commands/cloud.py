@@ -51,7 +51,17 @@ def _volumes(project: str | None, timeout: float = 300.0) -> Volumes:
 
     name, workspace = chosen_project(project), find()
     rules = protection.read(workspace.root if workspace else Path.cwd())
-    return Volumes(Aws(), name, timeout=timeout, report=_Once().say, protection=rules.of_resource)
+    return Volumes(Aws(), name, timeout=timeout, report=_Once().say, protection=rules.of_resource, on_change=_record)
+
+
+def _record(resource: CloudResource, event: str) -> None:
+    """Let `tito resources` know of a change, if recording is on."""
+    from tinytorch.resources import cloud
+
+    if event == "deleted":
+        cloud.gone(resource.provider, resource.kind, resource.id, render.notice)
+    else:
+        cloud.made(resource, render.notice)
 
 
 class _Once:

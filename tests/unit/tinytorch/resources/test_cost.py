@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tinytorch.cloud import CloudResource
 from tinytorch.errors import CloudError, ConfigError
 from tinytorch.resources import cloud, cost, ledger, picture
 from tinytorch.resources.prices import Price, Prices
@@ -127,7 +129,7 @@ PARTS = st.lists(
 )  # fmt: skip
 
 
-def made(parts: list[tuple[int, int, str, str]]) -> list[cost.Charge]:
+def charged(parts: list[tuple[int, int, str, str]]) -> list[cost.Charge]:
     return [
         cost.Charge("run", str(number), "n", {"team": team}, "aws", "us", type, DAY0 + timedelta(seconds=begins), float(seconds), False, PRICES.find("aws", "instance", "us", type))
         for number, (begins, seconds, type, team) in enumerate(parts)
@@ -136,7 +138,7 @@ def made(parts: list[tuple[int, int, str, str]]) -> list[cost.Charge]:
 
 @given(PARTS, st.sampled_from(["day", "kind", "name", "machine", "tag:team", "tag:none"]))
 def test_the_sums_of_all_groups_are_the_sum_of_all(parts: list[tuple[int, int, str, str]], by: str) -> None:
-    found = made(parts)
+    found = charged(parts)
     groups = [cost.sum_of(part) for part in cost.grouped(found, by).values()]
     for currency, amount in cost.sum_of(found).amounts.items():
         assert float(sum(group.amounts.get(currency, Decimal(0)) for group in groups)) == pytest.approx(float(amount), abs=1e-9)
@@ -155,7 +157,7 @@ def test_a_picture_has_the_most_expensive_parts_and_the_rest_together() -> None:
 @given(PARTS, st.integers(-86400, 25 * 86400))
 def test_before_and_after_any_time_are_together_the_whole(parts: list[tuple[int, int, str, str]], cut: int) -> None:
     at = DAY0 + timedelta(seconds=cut)
-    for charge in made(parts):
+    for charge in charged(parts):
         sides = [side for side in (charge.within(None, at), charge.within(at, None)) if side]
         assert sum(side.seconds for side in sides) == charge.seconds and sides
 
@@ -204,6 +206,90 @@ def test_what_a_provider_says_of_a_pod_is_its_price(monkeypatch: pytest.MonkeyPa
         seen(DAY0 + hours * HOUR, pod | {"usd_per_hour": dollars})
     assert [(str(charge.per_hour), charge.seconds / 3600) for charge in charges()] == [("0.50 USD", 40), ("0.75 USD", 3), ("None", 0)]
     assert total() == "at least 22.25 USD"
+
+
+DISK = {"kind": "volume", "id": "v", "name": "data", "region": "us", "type": "gp3", "state": "creating", "created": None, "tags": {}, "size_gb": 1000.0, "attached_to": None}
+
+
+def made(at: datetime) -> None:
+    ledger.append(["made", ledger.stamp(at), "aws", DISK | {"created": ledger.stamp(at)}])
+
+
+def gone(at: datetime) -> None:
+    ledger.append(["gone", ledger.stamp(at), "aws", "volume", "v"])
+
+
+def test_a_volume_that_was_made_here_costs_until_it_is_removed_here() -> None:
+    made(DAY0)
+    assert total() == "252.00 USD" and charges()[0].is_running
+    gone(DAY0 + 10 * HOUR)
+    assert total() == "10.00 USD" and not charges()[0].is_running
+    seen(DAY0 + 11 * HOUR, DISK | {"state": "deleting"})
+    assert total() == "10.00 USD"
+
+
+def test_a_look_that_misses_what_was_made_here_ends_it_when_it_was_last_seen() -> None:
+    made(DAY0)
+    seen(DAY0 + 5 * HOUR, DISK | {"state": "available"}, {"id": "another"})
+    assert {charge.id: charge.seconds / 3600 for charge in charges()} == {"v": 252, "another": 0}
+    seen(DAY0 + 9 * HOUR, {"id": "another"})
+    assert {charge.id: (charge.seconds / 3600, charge.is_running) for charge in charges()} == {"v": (5, False), "another": (4, True)}
+
+
+def test_what_is_made_or_removed_here_ends_nothing_else() -> None:
+    seen(DAY0, {"id": "another"})
+    made(DAY0 + HOUR)
+    gone(DAY0 + 2 * HOUR)
+    seen(DAY0 + 3 * HOUR, {"id": "another"})
+    assert {charge.id: charge.seconds / 3600 for charge in charges()} == {"v": 1, "another": 3}
+
+
+def test_what_was_removed_here_and_never_recorded_costs_nothing() -> None:
+    gone(DAY0)
+    assert total() == "nothing"
+
+
+def leave_the_test_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is recorded in one. For the test itself: pytest sets these anew after the fixtures."""
+    for name in ("PYTEST_CURRENT_TEST", "PYTEST_VERSION"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_what_is_made_and_removed_is_noted_only_if_recording_is_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave_the_test_session(monkeypatch)
+    told: list[str] = []
+    disk = CloudResource("aws", "volume", "v", "data", "us", "gp3", "creating", NOW, {"team": "x"}, 1000.0, None)
+    cloud.made(disk, told.append)
+    cloud.gone("aws", "volume", "v", told.append)
+    (charge,) = charges()
+    assert (charge.id, charge.tags, charge.size_gb, charge.is_running) == ("v", {"team": "x"}, 1000.0, False) and told == []
+    before = (folder / "ledger.jsonl").read_bytes()
+    monkeypatch.setenv("TINYTORCH_RESOURCES", "off")
+    monkeypatch.setattr(ledger, "append", None)
+    cloud.made(disk, told.append)
+    cloud.gone("aws", "volume", "v", told.append)
+    assert told == [] and (folder / "ledger.jsonl").read_bytes() == before
+
+
+def test_a_ledger_that_cant_be_written_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave_the_test_session(monkeypatch)
+    folder.write_text("in the way", "utf-8")
+    told: list[str] = []
+    cloud.gone("aws", "volume", "v", told.append)
+    assert len(told) == 1 and told[0].startswith("That the volume v was removed isn't recorded: ") and "TINYTORCH_RESOURCES=DIR" in told[0]
+
+
+def test_a_look_is_dated_before_it_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a volume that is made while a provider answers would be taken for one that has gone."""
+
+    class Slow(Provider):
+        def resources(self, *, tags: dict[str, str] | None = None) -> list[Resource]:
+            made(ledger.now())
+            return super().resources(tags=tags)
+
+    monkeypatch.setattr(cloud, "_providers", lambda: [Slow("aws")])
+    cloud.look(notice=print)
+    assert [charge.is_running for charge in charges(now=ledger.now() + HOUR)] == [True]
 
 
 def test_a_run_on_an_instance_that_is_listed_itself_is_not_counted_twice() -> None:
