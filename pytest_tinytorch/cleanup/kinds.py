@@ -92,14 +92,21 @@ def _features(workspace: Workspace) -> Iterator[Path]:
 
 
 @contextmanager
-def _no_build(workspace: Workspace, path: Path) -> Iterator[None]:
+def _no_job(path: Path, folder: Path) -> Iterator[None]:
+    """While no job is at work in the folder that a path belongs to."""
     from tinytorch.jobs.ledger import LOCK
 
     try:
-        with files.lock(path.parent.parent / LOCK, timeout=0, again=False):
+        with files.lock(folder / LOCK, timeout=0, again=False):
             yield
     except TimeoutError as error:
-        raise DataError(f"{path}: another process builds this cache at this moment") from error
+        raise DataError(f"{path}: another process is at work there at this moment") from error
+
+
+def _transfers(workspace: Workspace) -> Iterator[Path]:
+    from tinytorch.transfer import records
+
+    yield from (path for folder in records.folders() for path in records.entries(folder))
 
 
 def _temporary(folder: Path) -> Iterator[Path]:
@@ -140,7 +147,8 @@ def _plans(workspace: Workspace) -> Iterator[Path]:
 KINDS = (
     Kind("download", "downloads that were not finished", 7 * DAY, _downloads, _no_download),
     Kind("shard", "shards that were not used lately", 30 * DAY, _shards, _no_fetch),
-    Kind("features", "trajectories that a killed build left", DAY, _features, _no_build),
+    Kind("features", "trajectories that a killed build left", DAY, _features, lambda workspace, path: _no_job(path, path.parent.parent)),
+    Kind("transfer", "records of transfers", 30 * DAY, _transfers, lambda workspace, path: _no_job(path, path.parent)),
     Kind("staging", "staging folders of killed runs", DAY, _staging, _nothing),
     Kind("unfinished", "files that killed runs were writing", HOUR, _unfinished, _store),
     Kind("backup", "backups beyond those that are kept", 0.0, _backups, _store),

@@ -12,8 +12,11 @@ import pytest
 
 from tests.cli.conftest import Tito
 from tests.cli.terminal import Terminal
+from tinytorch import files
 from tinytorch.errors import TransferError
+from tinytorch.transfer import DataLocation
 from tinytorch.transfer.local import LocalStore
+from tinytorch.transfer.running import job_folder
 
 ROOT = Path(__file__).parents[2]
 on_a_terminal = pytest.mark.skipif(os.name == "nt", reason="Windows has no pseudo-terminals of this kind")
@@ -44,6 +47,33 @@ def test_a_dry_run_does_nothing(tito: Tito, photos: Path, tmp_path: Path) -> Non
     answer = tito("data", "transfer", photos.name, "there", "--dry-run", "--exclude", "two*")
     assert answer.status == 0 and "send       one.raw" in answer.out and "two.raw" not in answer.out
     assert not (tmp_path / "there").exists()
+
+
+def kept(cache: Path) -> list[str]:
+    return sorted(path.name for path in (cache / "transfers").glob("*/*"))
+
+
+def test_clean_removes_what_is_kept_of_transfers(tito: Tito, photos: Path, tmp_path: Path) -> None:
+    for there in ("there", "elsewhere"):
+        tito("data", "transfer", photos.name, there)
+    answer = tito("data", "clean", "--unfinished")
+    assert answer.status == 1 and f"transfer  {photos} -> {tmp_path / 'there'}" in answer.out and "In a script: tito data clean --unfinished --yes" in answer.err
+    before = kept(tmp_path / "cache")
+    assert before == sorted([".lock", "journal.jsonl", "progress.json"] * 2)
+    assert tito("data", "clean", "digits", "--yes").out == "There is nothing to remove.\n" and kept(tmp_path / "cache") == before
+    done = tito("data", "clean", "--yes")
+    assert done.status == 0 and "Removed the record of 2 transfers, " in done.out and kept(tmp_path / "cache") == [".lock"] * 2
+    assert tito("data", "clean").out == "There is nothing to remove.\n" and "Everything is there already." in tito("data", "transfer", photos.name, "there").out
+
+
+def test_clean_keeps_what_a_transfer_at_work_needs(tito: Tito, photos: Path, tmp_path: Path) -> None:
+    for there in ("there", "elsewhere"):
+        tito("data", "transfer", photos.name, there)
+    busy = job_folder(DataLocation.parse(str(photos)), DataLocation.parse(str(tmp_path / "there")))
+    with files.lock(busy / ".lock", timeout=0, again=False):
+        answer = tito("data", "clean", "--yes")
+    assert answer.status == 1 and f"{photos} -> {tmp_path / 'there'}: a transfer is at work" in answer.err and "Removed the record of 1 transfer, " in answer.out
+    assert kept(tmp_path / "cache") == [".lock", ".lock", "journal.jsonl", "progress.json"] and (busy / "journal.jsonl").exists()
 
 
 def test_json_is_data_and_nothing_else(tito: Tito, photos: Path) -> None:

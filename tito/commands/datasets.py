@@ -172,26 +172,42 @@ def print_path(name: str) -> None:
 
 @click.command(cls=Command, example="tito data clean\ntito data clean cifar10 --yes")
 @any_
-@click.option("--unfinished", is_flag=True, help="Only what downloads left that were not finished.")
+@click.option("--unfinished", is_flag=True, help="Only what downloads and transfers left that were not finished.")
 @click.option("--yes", is_flag=True, help="Remove without asking.")
 def clean(names: tuple[str, ...], unfinished: bool, yes: bool) -> int:
     """Remove datasets from the cache, after a question.
 
-    What can be downloaded or made again goes; files of your own in these folders stay.
+    What can be downloaded or made again goes; files of your own in these folders stay. Without names, the records from
+    which interrupted transfers go on, too; those of one that is at work stay.
     """
     from tinytorch.datasets import cache
+    from tinytorch.errors import DataError
+    from tinytorch.transfer import records
 
     listed = cache.leftovers if unfinished else cache.made
     gone = {dataset.name: paths for dataset in _datasets(names) if (paths := listed(dataset))}
-    if not gone:
+    transfers = [] if names else list(records.kept())
+    if not gone and not transfers:
         render.say("There is nothing to remove.")
         return 0
     sizes = {path: cache.length(path) for paths in gone.values() for path in paths}
-    render.table(("dataset", "file", "size"), [(name, path.name, render.size(sizes[path])) for name, paths in gone.items() for path in paths])
+    rows = [(name, path.name, render.size(sizes[path])) for name, paths in gone.items() for path in paths]
+    render.table(("dataset", "file", "size"), [*rows, *(("transfer", one.title, render.size(one.size)) for one in transfers)])
     render.say()
     again = " ".join(["tito data clean", *names, *(["--unfinished"] if unfinished else []), "--yes"])
-    if not yes and not confirmed(f"Remove {render.size(sum(sizes.values()))}?", otherwise=again):
+    if not yes and not confirmed(f"Remove {render.size(sum(sizes.values()) + sum(one.size for one in transfers))}?", otherwise=again):
         return 1
     removed = [path for dataset in _datasets(tuple(gone)) for path in cache.remove(dataset, listed)]
-    render.say(f"Removed {len(removed)} file{'' if len(removed) == 1 else 's'}, {render.size(sum(sizes.get(path, 0) for path in removed))}.", bold=True)
-    return 0
+    ended = []
+    for one in transfers:
+        try:
+            records.remove(one)
+        except DataError as error:  # one is at work, and the others go all the same
+            render.error(str(error))
+        else:
+            ended.append(one)
+    what = [f"{len(removed)} file{'' if len(removed) == 1 else 's'}"] if removed else []
+    what += [f"the record of {len(ended)} transfer{'' if len(ended) == 1 else 's'}"] if ended else []
+    freed = sum(sizes.get(path, 0) for path in removed) + sum(one.size for one in ended)
+    render.say(f"Removed {' and '.join(what) or 'nothing'}, {render.size(freed)}.", bold=True)
+    return 0 if len(ended) == len(transfers) else 1

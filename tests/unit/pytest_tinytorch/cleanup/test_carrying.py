@@ -134,6 +134,19 @@ def test_a_cache_at_work_is_left_alone(workspace: Workspace, cache: Path, monkey
     assert len(carry_out(workspace, plan).removed) == 1 and not part.exists()
 
 
+def test_what_a_transfer_at_work_needs_is_left_alone(workspace: Workspace, cache: Path):
+    folder = cache / "transfers" / "0123456789abcdef"
+    (folder / "parts").mkdir(parents=True)
+    for name in ("journal.jsonl", "progress.json", "parts/1.jsonl", ".lock"):
+        (folder / name).write_bytes(b"123")
+    age(folder, 40 * DAY)
+    plan = make(workspace, Options())
+    with files.lock(folder / ".lock", timeout=0, again=False):
+        result = carry_out(workspace, plan)
+    assert len(result.failed) == 3 and all("another process is at work there" in why for why in result.failed.values()) and (folder / "parts" / "1.jsonl").exists()
+    assert len(carry_out(workspace, plan).removed) == 3 and [path.name for path in folder.iterdir()] == [".lock"]
+
+
 def test_two_at_once_are_one(workspace: Workspace, shards: list[Path]):
     plan = make(workspace, Options())
     (workspace.tito / "cleanup").mkdir()

@@ -35,11 +35,12 @@ def test_each_kind_finds_what_is_its_own_and_nothing_beside_it(workspace: Worksp
         pass
     stage = temporary / f"{staging.PREFIX}{process.pid}-ab12"
     mnist = cache / "datasets" / "mnist"
-    built, backups = cache / "built", workspace.tito / "backups"
+    built, moved, backups = cache / "built", cache / "transfers" / "0123456789abcdef", workspace.tito / "backups"
     expected = {
         "download": [mnist / "train-images-idx3-ubyte.gz.part", mnist / "train-images-idx3-ubyte.gz.part.json"],
         "shard": shards,
         "features": [built / "chunks" / ".0123456789abcdef"],
+        "transfer": [moved / name for name in ("journal.jsonl", "parts", "progress.json")],
         "staging": [stage],
         "unfinished": [workspace.tito / ".progress.json.01234567.tmp"],
         "backup": [backups / "01_tensor_20200101_000000.py"],
@@ -48,7 +49,7 @@ def test_each_kind_finds_what_is_its_own_and_nothing_beside_it(workspace: Worksp
     }
     assert list(expected) == [kind.name for kind in KINDS]
     beside = [
-        mnist / "notes.part", cache / "shards" / "mine.txt", built / "chunks" / "traj", temporary / "tinytorch-staging-mine", temporary / "other",
+        mnist / "notes.part", moved / ".lock", cache / "transfers" / "mine.txt", cache / "shards" / "mine.txt", built / "chunks" / "traj", temporary / "tinytorch-staging-mine", temporary / "other",
         workspace.tito / ".mine.tmp", backups / "mine.py", workspace.tito / "undo" / "mine", workspace.tito / "cleanup" / "mine",
     ]  # fmt: skip
     for path in [path for paths in expected.values() for path in paths] + beside:
