@@ -19,7 +19,7 @@ from pytest_tinytorch.cleanup.plan import Candidate, Plan
 from pytest_tinytorch.cleanup.removal import Changed, Seen
 from pytest_tinytorch.workspace.layout import Workspace
 from tinytorch import files
-from tinytorch.cloud.resource import TAG, CloudResource, RemovingProvider
+from tinytorch.cloud.resource import GOING, TAG, CloudResource, RemovingProvider
 from tinytorch.errors import ConfigError, DataError, StateError, TinyTorchError
 from tinytorch.jobs import Item, Job, Outcome, Progress
 from tinytorch.jobs.journal import Entry, Reader, Writer
@@ -141,7 +141,7 @@ def _removed(workspace: Workspace, plan: Plan, one: Candidate, providers: dict[s
 def _removed_there(one: Candidate, provider: RemovingProvider, project: str) -> bool:
     """Remove what is at a provider, if it is still what was planned and the project's."""
     now = provider.current(CloudResource(one.provider, one.kind, one.id, one.name, "", "", "", None, {}, None, None))
-    if now is None or now.state in planning.GOING:
+    if now is None or now.state.lower() in GOING:
         return False
     if planning.candidate(now, None).identity != one.identity or now.tags.get(TAG) != project:
         attached = f", attached to {now.attached_to}" if now.attached_to else ""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,16 +18,16 @@ from pytest_tinytorch.cleanup.protection import Protection
 from pytest_tinytorch.cleanup.removal import Unsafe, look
 from pytest_tinytorch.workspace.layout import Workspace
 from tinytorch import files
-from tinytorch.cloud.aws import Aws
-from tinytorch.cloud.resource import TAG, CloudResource, RemovingProvider
+from tinytorch.cloud import resource as cloud
+from tinytorch.cloud.aws import Aws, Instance, Volume
+from tinytorch.cloud.resource import GOING, TAG, CloudResource, RemovingProvider
 from tinytorch.cloud.volumes import CLAIM_TAG
 from tinytorch.errors import ConfigError, StateError
 from tinytorch.resources import prices
 from tinytorch.resources.prices import Money, Prices
 
-CLOUD_KINDS = ("instance", "pod", "volume", "snapshot", "bucket", "prefix")
+CLOUD_KINDS = (*cloud.KINDS, "prefix")
 _FILE = "plan.json"
-GOING = ("deleting", "deleted", "terminated", "shutting-down", "EXITED", "TERMINATED")  # nothing to be done any more
 
 
 @dataclass(frozen=True)
@@ -200,8 +200,9 @@ def _without_links_above(path: Path, workspace: Workspace) -> Path:
 def _at(provider: RemovingProvider, options: Options, rules: Protection, table: Prices, at: float) -> Iterator[Candidate | Kept]:
     found = provider.resources(tags={TAG: options.project})
     found += [below for address in options.prefixes if isinstance(provider, Aws) and (below := provider.prefix(address))]
+    volumes = {resource.id: resource for resource in found if isinstance(resource, Volume)}
     for resource in found:
-        if (options.only and resource.kind not in options.only) or resource.state in GOING:
+        if (options.only and resource.kind not in options.only) or resource.state.lower() in GOING:
             continue
         one = candidate(resource, table.cost_per_hour(resource))
         idle = None if one.used is None else at - one.used
@@ -209,14 +210,23 @@ def _at(provider: RemovingProvider, options: Options, rules: Protection, table: 
             yield Kept(one, f"it isn't {options.project}'s: its tag {TAG} is {resource.tags.get(TAG)!r}", can_be_forced=False)
         elif why := _held(resource, idle):
             yield Kept(one, why, can_be_forced=False)
-        elif why := rules.of_resource(resource):
+        elif why := rules.of_resource(resource) or _of_disks(resource, volumes, rules):
             yield Kept(one, why)
-        elif resource.state in ("running", "RUNNING"):
+        elif resource.state.lower() == "running":
             yield Kept(one, "it is running")
         elif options.older_than and (idle is None or idle < options.older_than):
             yield Kept(one, f"made {age(idle)} ago; it goes after {age(options.older_than)}" if idle is not None else "nobody knows when it was made")
         else:
             yield one
+
+
+def _of_disks(resource: CloudResource, volumes: Mapping[str, Volume], rules: Protection) -> str | None:
+    """Why an instance must stay for the sake of a volume that would be deleted with it; None if there is none."""
+    for id in resource.takes_along if isinstance(resource, Instance) else ():
+        disk = volumes.get(id) or replace(resource, kind="volume", id=id, name="", tags={})  # of another project, or without a tag
+        if why := rules.of_resource(disk):
+            return f"its volume {id} would be deleted with it: {why}"
+    return None
 
 
 def _held(resource: CloudResource, idle: float | None) -> str | None:
@@ -300,12 +310,12 @@ def changes(plan: Plan, now: Plan, *, is_resumed: bool = False) -> list[str]:
     for item in plan.items:
         if item.key in kept:
             said.append(f"{item.id} stays now: {kept[item.key].why}")
+        elif item.key in going and going[item.key].forced != item.forced:
+            said.append(f"{item.id} is protected now: {going[item.key].forced}" if going[item.key].forced else f"{item.id} isn't protected any more")
         elif is_resumed:
             continue
         elif item.key not in going:
             said.append(f"{item.id} is gone")
         elif going[item.key].identity != item.identity:
             said.append(f"{item.id} has changed")
-        elif going[item.key].forced != item.forced:
-            said.append(f"{item.id} is protected now: {going[item.key].forced}" if going[item.key].forced else f"{item.id} isn't protected any more")
     return said

@@ -106,7 +106,10 @@ def remove(path: Path, seen: Seen) -> bool:
     if left is not None:
         _delete(away)
     path.rename(away)
-    moved = look(away)
+    try:
+        moved = look(away)
+    except Unsafe:  # the path, or a folder on its way, became a link in the meantime
+        moved = None
     if moved is None or moved.identity != seen.identity:
         _put_back(away, path)
         raise Changed(f"{path} changed at this very moment, and stays")

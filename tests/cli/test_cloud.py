@@ -27,7 +27,7 @@ def test_a_volume_is_made_listed_and_deleted(student: Student, account: Account,
     assert again.status == 1 and made["id"] in again.err and "available" in again.err
     assert tito("cloud", "volume", "snapshot", "data").out.startswith("Began snap-")
     asked = tito("cloud", "volume", "delete", "data")
-    assert asked.status == 1 and "tito cloud volume delete data --yes" in asked.err and list(account.volumes()) == [made["id"]]
+    assert asked.status == 1 and f"Delete data: {made['id']} (12 GB" in asked.err and f"tito cloud volume delete {made['id']} --yes" in asked.err and list(account.volumes()) == [made["id"]]
     assert tito("cloud", "volume", "delete", "data", "--yes").status == 0 and account.volumes() == {}
     assert "has no volumes in us-east-1" in tito("cloud", "volume", "list").out
 
@@ -62,6 +62,7 @@ def test_the_project_is_the_workspace_unless_one_is_named(student: Student, acco
     outside = tito("cloud", "volume", "list")
     assert outside.status == 2 and "--project PROJECT" in outside.err
     assert volume in tito("cloud", "volume", "list", "--project", "other").out
+    assert f"tito cloud volume delete {volume} --project other --yes" in tito("cloud", "volume", "delete", "data", "--project", "other").err
 
 
 def test_what_aws_refuses_is_one_line(student: Student, account: Account, tito: Tito):  # noqa: F811

@@ -18,7 +18,7 @@ from tests.unit.tinytorch import object_store
 from tests.unit.tinytorch.cloud.account import Account
 from tests.unit.tinytorch.cloud.conftest import running  # noqa: F401  # fixture
 from tinytorch.cloud.aws import Aws
-from tinytorch.cloud.resource import CloudResource
+from tinytorch.cloud.resource import GOING, CloudResource
 from tinytorch.cloud.volumes import Volumes
 from tinytorch.errors import CloudError
 
@@ -35,8 +35,7 @@ class Place:
     project: str
 
     def resources(self) -> list[CloudResource]:
-        going = ("deleting", "deleted", "terminated", "shutting-down")
-        return [one for one in self.aws.resources(tags={"tinytorch": self.project}) if one.state not in going]
+        return [one for one in self.aws.resources(tags={"tinytorch": self.project}) if one.state not in GOING]
 
     def wait_for(self, kind: str, state: str) -> None:
         deadline = time.monotonic() + LIMIT

@@ -19,7 +19,7 @@ from tinytorch.errors import CloudError, ConfigError
 from tinytorch.files import sha256
 from tinytorch.retry import ExponentialBackoffPolicy, RetryPolicy
 
-__all__ = ["Aws", "Prefix", "Volume", "is_configured", "tags_of"]
+__all__ = ["Aws", "Instance", "Prefix", "Volume", "is_configured", "tags_of"]
 
 T = TypeVar("T")
 Answer = dict[str, Any]
@@ -54,6 +54,13 @@ class Volume(CloudResource):
     """A volume of EBS; its zone decides which instances it can be attached to."""
 
     zone: str = ""
+
+
+@dataclass(frozen=True)
+class Instance(CloudResource):
+    """An instance of EC2."""
+
+    takes_along: tuple[str, ...] = ()  # the ids of the volumes that are deleted when it is terminated
 
 
 @dataclass(frozen=True)
@@ -131,14 +138,16 @@ class Aws:
         listed: dict[str, Callable[..., Iterator[CloudResource]]] = {"instance": self.instances, "volume": self.volumes, "snapshot": self.snapshots, "bucket": self.buckets}
         return [resource for resource in listed[kind](tags) if has_tags(resource, tags)]
 
-    def instances(self, tags: Mapping[str, str] | None = None, **more: Any) -> Iterator[CloudResource]:
+    def instances(self, tags: Mapping[str, str] | None = None, **more: Any) -> Iterator[Instance]:
         """The instances that aren't terminated."""
         for reservation in self.pages("ec2", "describe_instances", "Reservations", **_filtered(tags), **more):
             for entry in reservation["Instances"]:
                 if entry["State"]["Name"] != "terminated":
-                    yield self._resource(
+                    plain = self._resource(
                         "instance", entry["InstanceId"], entry, type=entry["InstanceType"], state=entry["State"]["Name"], created=entry["LaunchTime"],
                     )  # fmt: skip
+                    disks = [disk["Ebs"] for disk in entry.get("BlockDeviceMappings", []) if "Ebs" in disk]
+                    yield Instance(**vars(plain), takes_along=tuple(disk["VolumeId"] for disk in disks if disk.get("DeleteOnTermination")))
 
     def volumes(self, tags: Mapping[str, str] | None = None, **more: Any) -> Iterator[Volume]:
         """The volumes of EBS."""

@@ -12,7 +12,9 @@ __all__ = ["CloudResource", "NotFound", "Provider", "RemovingProvider", "has_tag
 
 TAG = "tinytorch"  # its value is the name of the project that made a resource
 PROTECTED_TAG = "tinytorch:protected"  # whatever its value: not to be removed
-IDLE = {"stopped", "stopping", "terminated", "shutting-down", "exited", "deleted", "deleting"}  # states, in small letters, that cost nothing by the hour
+KINDS = ("instance", "volume", "snapshot", "bucket", "pod")
+GOING = {"deleting", "deleted", "terminated", "shutting-down", "exited"}  # states, in small letters, in which nothing is to be done any more
+IDLE = GOING | {"stopped", "stopping"}  # those in which nothing is charged by the hour
 
 
 class NotFound(CloudError):
@@ -24,7 +26,7 @@ class CloudResource:
     """One thing at a provider."""
 
     provider: str  # "aws", "runpod"
-    kind: str  # "instance", "volume", "snapshot", "bucket", "pod"; "prefix" only where one was asked for
+    kind: str  # one of KINDS; "prefix" only where one was asked for
     id: str
     name: str  # "" where it has none
     region: str  # "" where the provider doesn't say

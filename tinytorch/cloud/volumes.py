@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from tinytorch.cloud.aws import Aws, Volume, tags_of
-from tinytorch.cloud.resource import PROTECTED_TAG, TAG, CloudResource, NotFound, has_tags
+from tinytorch.cloud.resource import GOING, PROTECTED_TAG, TAG, CloudResource, NotFound, has_tags
 from tinytorch.errors import CloudError
 
 __all__ = ["CLAIM_TAG", "Duplicate", "Kept", "Volumes", "described"]
@@ -23,7 +23,6 @@ __all__ = ["CLAIM_TAG", "Duplicate", "Kept", "Volumes", "described"]
 R = TypeVar("R", bound=CloudResource)
 
 CLAIM_TAG = "tinytorch:claim"
-_GONE = ("deleting", "deleted", "error")
 _POLL = 1.0  # seconds between two looks
 _TOP = 65536  # GB of the largest volume that any type allows; AWS says of each what it allows
 
@@ -92,11 +91,11 @@ class Volumes:
         assert available is not None
         return available
 
-    def delete(self, name: str) -> Volume:
-        """Delete the project's volume of that name or id, and wait until it is gone.
+    def deletable(self, name: str) -> Volume:
+        """The project's volume of that name or id, if it may be deleted.
 
         Raises: NotFound if there is none; Kept if it is attached, protected, or not the project's; CloudError if there
-            are several, AWS refuses, or the wait runs out.
+            are several.
         """
         volume = self._mine(name)
         if volume.attached_to or volume.state == "in-use":
@@ -104,6 +103,14 @@ class Volumes:
         why = f"it has the tag {PROTECTED_TAG}" if PROTECTED_TAG in volume.tags else self.protection(volume)
         if why:
             raise Kept(f"{described(volume)} is protected, and was not deleted: {why}")
+        return volume
+
+    def delete(self, name: str) -> Volume:
+        """Delete the project's volume of that name or id, and wait until it is gone.
+
+        Raises: as `deletable` does; CloudError if AWS refuses, or the wait runs out.
+        """
+        volume = self.deletable(name)
         self.aws.remove(volume)
         self.on_change(volume, "deleted")
         self._waited(volume.id, None, f"{volume.name} ({volume.id})")
@@ -141,7 +148,7 @@ class Volumes:
 
     def _with(self, tags: Mapping[str, str]) -> list[Volume]:
         """The volumes that have these tags and aren't being deleted."""
-        return [volume for volume in self.aws.volumes(tags) if has_tags(volume, tags) and volume.state not in _GONE]
+        return [volume for volume in self.aws.volumes(tags) if has_tags(volume, tags) and volume.state not in GOING | {"error"}]
 
     def _named(self, name: str) -> list[Volume]:
         """All volumes of a name, whoever made them; those that are settled first, then by id."""

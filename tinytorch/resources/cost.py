@@ -147,7 +147,6 @@ def _of_cloud(seen: Iterable[Seen], prices: Prices, now: datetime) -> Iterator[C
                 now_ = replace(now_, began=look.at, seconds=0.0)
             open_[key] = now_
         for key in [key for key in open_ if look.is_all and key[0] == look.provider and key not in here]:
-            made.discard(key)
             yield replace(open_.pop(key), is_running=False)  # gone since it was last seen
     for key, charge in open_.items():
         yield replace(charge, seconds=max(charge.seconds, (now - charge.began).total_seconds())) if key in made else charge

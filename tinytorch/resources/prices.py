@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from tinytorch.cloud.resource import IDLE
+from tinytorch.cloud.resource import IDLE, KINDS
 from tinytorch.errors import ConfigError
 from tinytorch.toml_file import parse_toml
 
@@ -30,7 +30,7 @@ CURRENCY = re.compile(r"[A-Z]{3}")  # ISO 4217
 _BUNDLED = Path(__file__).parent / "prices.toml"
 _TEXTS = ("provider", "kind", "region", "type", "unit", "currency", "source")
 _KEYS = (*_TEXTS, "amount", "date")
-_KINDS = ("machine", "instance", "volume", "snapshot", "bucket", "pod")
+_KINDS = ("machine", *KINDS)
 
 _Key = tuple[str, str, str, str]
 

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 
+from tinytorch.cloud import resource as cloud
 from tinytorch.errors import ConfigError
 
 __all__ = ["KINDS", "Selection", "parsed_tags", "parsed_time"]
 
-KINDS = ("run", "instance", "volume", "snapshot", "bucket", "pod")
+KINDS = ("run", *cloud.KINDS)
 _AGO = re.compile(r"(\d{1,4})([hdw])")
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 

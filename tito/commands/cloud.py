@@ -1,6 +1,7 @@
 """`tito cloud volume create`, `list`, `delete` and `snapshot`."""
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,12 +35,13 @@ def chosen_project(project: str | None) -> str:
     """What the tag of this project's resources says: what was given, else the name of the workspace's folder."""
     from pytest_tinytorch.workspace.layout import find
 
-    if project is not None and not project.strip():
-        raise click.UsageError("--project needs a name.")
-    if project or (workspace := find()) is None:
-        if not project:
-            raise click.UsageError("Outside of a workspace, say whose resources are meant: --project PROJECT.")
+    if project is not None:
+        if not project.strip():
+            raise click.UsageError("--project needs a name.")
         return project
+    workspace = find()
+    if workspace is None or not workspace.root.name:  # the root of a disk has none
+        raise click.UsageError("Outside of a workspace, say whose resources are meant: --project PROJECT.")
     return workspace.root.name
 
 
@@ -146,12 +148,15 @@ def delete(name: str, yes: bool, project: str | None, timeout: float, as_json: b
 
     Only one that is the project's, detached and unprotected.
     """
+    from tinytorch.cloud.volumes import described
     from tito.dialogs import confirmed
 
     volumes = _volumes(project, timeout)
-    if not yes and not confirmed(f"Delete the volume {name} of {volumes.project}, with all that is on it?", otherwise=f"tito cloud volume delete {name} --yes"):
+    found = volumes.deletable(name)
+    again = shlex.join(["tito", "cloud", "volume", "delete", found.id, *(["--project", project] if project else []), "--yes"])
+    if not yes and not confirmed(f"Delete {found.name}: {described(found)}, with all that is on it?", otherwise=again):
         return 1
-    gone = volumes.delete(name)
+    gone = volumes.delete(found.id)
     render.data(facts(gone)) if as_json else render.say(f"Deleted {gone.name} ({gone.id}, {gone.size_gb:g} GB).", bold=True)
     return 0
 

@@ -18,7 +18,7 @@ from pytest_tinytorch.cleanup.kinds import DAY
 from pytest_tinytorch.cleanup.plan import Options, make
 from pytest_tinytorch.workspace.layout import Workspace
 from tests.unit.pytest_tinytorch.cleanup.conftest import age
-from tests.unit.tinytorch.cloud.account import Account
+from tests.unit.tinytorch.cloud.account import Account, Refused
 from tests.unit.tinytorch.cloud.conftest import account, aws, opened, running  # noqa: F401  # fixtures
 from tinytorch import files
 from tinytorch.cloud.aws import Aws
@@ -249,6 +249,45 @@ def test_force_takes_what_is_protected_or_running_and_never_what_is_attached(wor
     assert plan.needs_confirmation and {item.id for item in plan.items} == {protected, machine}
     assert {item.id for item in carry_out(workspace, plan, providers=[aws]).removed} == {protected, machine}
     assert attached in account.volumes() and protected not in account.volumes() and list(aws.instances(MINE)) == []
+
+
+@pytest.mark.parametrize("by", ["tag", "rule"])
+def test_an_instance_whose_end_deletes_a_protected_volume_stays(workspace: Workspace, account: Account, aws: Aws, by: str):  # noqa: F811
+    machine, plain = account.instance(MINE), account.instance(MINE)
+    (disk,) = next(found for found in aws.instances(MINE) if found.id == machine).takes_along
+    ec2 = account.client("ec2")
+    ec2.stop_instances(InstanceIds=[machine, plain])
+    if by == "tag":
+        ec2.create_tags(Resources=[disk], Tags=[{"Key": "tinytorch", "Value": "course"}, {"Key": "tinytorch:protected", "Value": ""}])
+    plan = make(workspace, Options(cloud=True, project="course", only=("instance",), keep=(disk,) if by == "rule" else ()), providers=[aws])
+    says = "it has the tag tinytorch:protected" if by == "tag" else f"--keep says {disk}"
+    assert [item.id for item in plan.items] == [plain] and [one.why for one in plan.kept] == [f"its volume {disk} would be deleted with it: {says}"]
+
+
+def test_what_is_protected_since_stays_when_a_forced_plan_goes_on(workspace: Workspace, shards: list[Path]):
+    """The word for the plan was given for other things."""
+    (workspace.root / ".tito-protect").write_text(shards[0].name, "utf-8")
+    plan = make(workspace, Options(force=True))
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(workspace, plan, on_change=_interrupt)
+    (workspace.root / ".tito-protect").write_text(f"{shards[0].name}\n{shards[2].name}", "utf-8")
+    with pytest.raises(PlanChanged, match=f"{shards[2].name} is protected now: .tito-protect, line 2"):
+        carry_out(workspace, plan)
+    assert [path.exists() for path in shards] == [False, True, True]
+
+
+def _interrupt(item: Any, event: str) -> None:
+    raise KeyboardInterrupt
+
+
+def test_credentials_that_expire_in_the_middle_lose_nothing_and_the_plan_goes_on(workspace: Workspace, account: Account, aws: Aws):  # noqa: F811
+    made = {account.volume(MINE) for _ in range(3)}
+    plan = make(workspace, CLOUD, providers=[aws])
+    account.plan(Refused("RequestLimitExceeded", 503, action="DeleteVolume"), *[Refused("RequestExpired", action="DeleteVolume")] * 2)
+    result = carry_out(workspace, plan, providers=[aws])
+    assert len(result.failed) == 2 and all("the credentials have expired" in why for why in result.failed.values()) and set(account.volumes()) == result.failed.keys() < made
+    again = carry_out(workspace, plan, providers=[aws])
+    assert len(again.removed) == 3 and not again.failed and account.volumes() == {}
 
 
 def test_a_volume_attached_since_stays(workspace: Workspace, account: Account, aws: Aws):  # noqa: F811

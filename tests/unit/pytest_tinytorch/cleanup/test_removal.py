@@ -93,6 +93,27 @@ def test_a_change_at_the_last_moment_is_put_back(file: Path, monkeypatch: pytest
     assert file.read_bytes() == b"12345" and list(file.parent.iterdir()) == [file]
 
 
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_a_link_that_comes_at_the_last_moment_stays_with_what_it_leads_to(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str):
+    """In the place of the file, or of the folder that it is in."""
+    before, original = seen(file), Path.rename
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / file.name).write_bytes(b"mine")
+
+    def rename(self: Path, target: Path) -> Path:
+        if self == file and not target.exists() and not (tmp_path / "moved").exists():
+            path, precious = (file, tmp_path / "precious" / file.name) if what == "file" else (file.parent, tmp_path / "precious")
+            original(path, tmp_path / "moved")
+            path.symlink_to(precious)
+        return original(self, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(Changed, match="changed at this very moment, and stays"):
+        remove(file, before)
+    assert file.read_bytes() == b"mine" and [path.name for path in (tmp_path / "precious").iterdir()] == [file.name]
+    assert (tmp_path / "moved").exists() and (file if what == "file" else file.parent).is_symlink()
+
+
 def test_a_link_is_never_followed_or_removed(file: Path, folder: Path, tmp_path: Path):
     link = tmp_path / "link"
     link.symlink_to(file)
