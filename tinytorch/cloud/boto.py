@@ -76,8 +76,10 @@ def refused(what: str, error: Exception) -> CloudError:
     in_use = code in _IN_USE
     is_busy = code in _BUSY or status in TRANSIENT
     advice: str | None = None
-    if isinstance(error, exceptions.NoCredentialsError | exceptions.PartialCredentialsError | exceptions.CredentialRetrievalError):
+    if isinstance(error, exceptions.NoCredentialsError | exceptions.PartialCredentialsError):
         advice = "no credentials. Run `aws configure`, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    elif isinstance(error, exceptions.CredentialRetrievalError):
+        advice = f"{text}. Mend what gives the credentials, or choose others: AWS_PROFILE"
     elif isinstance(error, exceptions.ProfileNotFound):
         advice = f"{text}. Correct AWS_PROFILE, or make it: aws configure --profile NAME"
     elif isinstance(error, exceptions.ConfigParseError):
@@ -92,7 +94,7 @@ def refused(what: str, error: Exception) -> CloudError:
         advice = f"{text}. Look at AWS_REGION and AWS_ENDPOINT_URL"
     elif code in _CLOCK or (code in _EXPIRED | _UNKNOWN and _skew(headers) > _SKEW):
         advice = f"this machine's clock differs from AWS's by {_skew(headers) / 60:.0f} minutes ({code}). Set it, best by a time server"
-    elif code in _EXPIRED or isinstance(error, exceptions.UnauthorizedSSOTokenError | exceptions.SSOTokenLoadError | exceptions.TokenRetrievalError):
+    elif code in _EXPIRED or isinstance(error, exceptions.SSOError | exceptions.TokenRetrievalError):
         advice = "the credentials have expired. Get new ones, with `aws sso login` for instance, and run this again"
     elif code == "OptInRequired":
         advice = f"this region can't be used ({text}). Choose another, AWS_REGION, or switch it on for the account"

@@ -81,10 +81,10 @@ class Volumes:
         zone = zone or self._first_zone()
         token = uuid.uuid4().hex
         tags = {"Name": name, TAG: self.project, CLAIM_TAG: token}
-        made = self.aws.call(
+        made = self.aws.volume(self.aws.call(
             "ec2", "create_volume", AvailabilityZone=zone, Size=size_gb, VolumeType=type, ClientToken=token,
             TagSpecifications=[{"ResourceType": "volume", "Tags": tags_of(tags)}],
-        )["VolumeId"]  # fmt: skip
+        ))  # fmt: skip
         volume = self._settle(name, token, made)
         self.on_change(volume, "created")  # before the wait, which may fail: it costs from now on
         available = self._waited(volume.id, "available", f"{name} ({volume.id})")
@@ -181,7 +181,7 @@ class Volumes:
         self.aws.call("ec2", "delete_tags", Resources=[resource.id], Tags=[{"Key": CLAIM_TAG}])
         return replace(resource, tags={key: value for key, value in resource.tags.items() if key != CLAIM_TAG})
 
-    def _settle(self, name: str, token: str, made: str) -> Volume:
+    def _settle(self, name: str, token: str, made: Volume) -> Volume:
         """The new volume, once it is the only one of its name; else it is deleted.
 
         Raises: Duplicate, or CloudError if that isn't clear in time.
@@ -191,21 +191,22 @@ class Volumes:
             found = self._named(name)
             mine = [volume for volume in found if volume.tags.get(CLAIM_TAG) == token]
             others = [volume for volume in found if volume not in mine]
-            first = mine[0].id if mine else made  # a list may be older than the volume
+            first = mine[0].id if mine else made.id  # a list may be older than the volume
             before = next((volume for volume in others if CLAIM_TAG not in volume.tags or volume.id < first), None)
             if before:
                 self._give_way(mine)
-                raise _duplicate(name, before, f" It was made at the same time; what was made here ({made}) is deleted again.")
+                raise _duplicate(name, before, f" It was made at the same time; what was made here ({made.id}) is deleted again.")
             if mine and not others:
                 self._give_way(mine[1:])  # of a try whose answer was lost, at a service that ignores the token
                 return self._unclaimed(mine[0])
             if self.clock() >= deadline:
                 if not others:
-                    raise CloudError(f"{name}: AWS made {made}, and doesn't list it after {self.timeout:g} seconds. Nothing more was done; look later: tito cloud volume list")
+                    self.on_change(made, "created")
+                    raise CloudError(f"{name}: AWS made {made.id}, and doesn't list it after {self.timeout:g} seconds. Nothing more was done; look later: tito cloud volume list")
                 self._give_way(mine)
                 raise CloudError(
                     f"{name}: another process, which may have been killed, has begun to make {described(others[0])}. What was made here "
-                    f"({made}) is deleted again. To remove the other: tito cloud volume delete {others[0].id}"
+                    f"({made.id}) is deleted again. To remove the other: tito cloud volume delete {others[0].id}"
                 )
             self.report(f"{name}: another process makes one at the same time; waiting for it to give way" if others else f"{name}: AWS doesn't list it yet")
             self.sleep(_POLL)

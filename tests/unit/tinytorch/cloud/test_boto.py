@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import SSOTokenLoadError
 
 from tests.unit.tinytorch.cloud.account import Account, Lost, Refused, Silent
 from tests.unit.tinytorch.cloud.conftest import AT_ONCE
@@ -109,8 +110,11 @@ def test_what_is_not_there_is_named(account: Account, aws: Aws, store: S3Store) 
 
 
 def test_a_name_that_no_bucket_can_have_is_told_in_a_line(account: Account, aws: Aws) -> None:
-    with pytest.raises(CloudError, match="no bucket can have that name: 3 to 63 small letters, digits, dots and hyphens$"):
-        aws.prefix("s3://my bucket/tmp/")
+    store = open_store("s3://my bucket/train", retry=AT_ONCE)
+    for ask in (lambda: aws.prefix("s3://my bucket/tmp/"), lambda: store.read("file")):
+        with pytest.raises(CloudError, match="no bucket can have that name: 3 to 63 small letters, digits, dots and hyphens$"):
+            ask()
+    store.close()
     assert account.asked == []
 
 
@@ -168,6 +172,25 @@ def _broken_file(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.setenv("AWS_CONFIG_FILE", str(folder / "my config 🙂"))
 
 
+def _broken_program(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    _no_credentials(monkeypatch, folder)
+    program = f'"{sys.executable}" -c "raise SystemExit(7)"'
+    (folder / "config").write_text(f"[default]\ncredential_process = {program}\n", "utf-8")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(folder / "config"))
+
+
+def _no_sign_in(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    _no_credentials(monkeypatch, folder)
+    monkeypatch.setattr("botocore.utils.SSOTokenLoader.__call__", _nothing_saved)
+    (folder / "config").write_text("[default]\nsso_start_url = https://x\nsso_region = us-east-1\nsso_account_id = 1\nsso_role_name = r\n", "utf-8")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(folder / "config"))
+
+
+def _nothing_saved(*arguments: Any, **options: Any) -> Any:
+    """As where nobody has signed in, whatever is in this user's own folder."""
+    raise SSOTokenLoadError(error_msg="no token")
+
+
 def _no_region(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     monkeypatch.setenv("AWS_REGION", "eu central")
 
@@ -184,6 +207,8 @@ def _no_address(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         (_half_a_key, "no credentials. Run `aws configure`"),
         (_no_profile, r"profile \(nobody\) could not be found. Correct AWS_PROFILE"),
         (_broken_file, "my config 🙂.*Mend that file"),
+        (_broken_program, "Error when retrieving credentials from custom-process.*Mend what gives the credentials"),
+        (_no_sign_in, "the credentials have expired. Get new ones, with `aws sso login`"),
         (_no_region, "'eu central'.*Correct AWS_REGION"),
         (_no_address, "Look at AWS_REGION and AWS_ENDPOINT_URL"),
     ],

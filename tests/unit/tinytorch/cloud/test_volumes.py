@@ -150,6 +150,14 @@ def test_a_wait_that_runs_out_says_what_to_do_and_changes_nothing(account: Accou
     assert len(account.volumes()) == 1 and "waiting until it is available" in told[-1] and "DeleteVolume" not in account.asked
 
 
+def test_a_volume_that_is_not_listed_in_time_is_told_and_costs(account: Account, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks, told = itertools.count(), []
+    monkeypatch.setattr(Aws, "volumes", lambda self, *arguments, **more: iter(()))
+    with pytest.raises(CloudError, match=r"AWS made vol-\w+, and doesn't list it after 3 seconds. Nothing more was done; look later"):
+        volumes_of(aws, timeout=3, clock=lambda: next(ticks), on_change=lambda resource, event: told.append((resource.id, event))).create("data", 12)
+    assert told == [(id, "created") for id in account.volumes()] and len(told) == 1
+
+
 def test_expired_credentials_in_the_middle_are_told(account: Account, volumes: Volumes) -> None:
     account.plan(Refused("RequestExpired", action="CreateVolume"))
     with pytest.raises(CloudError, match="credentials have expired"):
