@@ -251,6 +251,17 @@ def test_the_rate_of_what_has_a_size_is_explained(tito: Tito, monkeypatch: pytes
     assert "(vol-1) at 0.080 USD an hour, which is 730 GB at 0.08 USD a GB-month; if it goes on, " in tito("resources", "cost", "--cloud").out
 
 
+def test_a_pod_costs_what_its_provider_says_and_one_without_a_price_is_unknown(tito: Tito, monkeypatch: pytest.MonkeyPatch) -> None:
+    began = ledger.now() - timedelta(hours=2)
+    pods = [Resource(kind="pod", id=id, region="EU-RO-1", type="RTX 4090", state="RUNNING", created=began, usd_per_hour=dollars) for id, dollars in (("told", 0.69), ("silent", None))]
+    monkeypatch.setattr(cloud, "_providers", lambda: [Provider("runpod", *pods)])
+    found = {one["id"]: (one["cost"], one["currency"]) for one in reported(tito("resources", "list", "--cloud", "--json"))["records"]}
+    assert found == {"told": (pytest.approx(1.38, abs=0.01), "USD"), "silent": (None, None)}
+    answer = tito("resources", "cost")
+    assert "Together: at least 1.38 USD" in answer.out and "The price of 1 of 2 isn't known: runpod/EU-RO-1/RTX 4090" in answer.out
+    assert "Price: runpod/EU-RO-1/RTX 4090 0.69 USD an hour, 0 days old" in answer.out
+
+
 def test_a_provider_that_cant_be_asked_is_told_and_the_status_is_1(tito: Tito, monkeypatch: pytest.MonkeyPatch) -> None:
     record("a", 1)
     monkeypatch.setattr(cloud, "_providers", lambda: [Provider("aws", error="no credentials")])

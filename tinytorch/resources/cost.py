@@ -138,7 +138,7 @@ def _of_cloud(seen: Iterable[Seen], prices: Prices, now: datetime) -> Iterator[C
             began = before.began if before else look.at if key in known else _beginning(facts, look.at)
             known.add(key)
             seconds = max(0.0, (look.at - began).total_seconds())
-            price = prices.of(look.provider, facts["kind"], facts["region"], facts["type"] or "", said=facts.get("usd_per_hour"), day=look.at.date())
+            price = prices.of(look.provider, facts["kind"], facts["region"], facts["type"] or "", said=facts["usd_per_hour"], day=look.at.date())
             now_ = Charge(
                 facts["kind"], facts["id"], facts["name"], facts["tags"], look.provider, facts["region"], facts["type"] or "", began, seconds, True, price, facts["size_gb"]
             )

@@ -38,6 +38,7 @@ _PATIENCE = 60.0  # seconds that an entry waits for others to be written
 _SILENCE = timedelta(minutes=10)  # after which a run on another machine that says nothing more counts as lost
 _SAME = 1.0  # seconds; two processes that were created closer together don't have one process id
 _BLOCK = 64 << 10
+_FACTS = ("kind", "id", "name", "region", "type", "state", "created", "tags", "size_gb", "attached_to")
 
 
 @dataclass(frozen=True)
@@ -122,10 +123,10 @@ class Book:
             self.runs[run] = replace(self.runs[run], ended=time_of(at), exit=exit)
 
     def _cloud(self, at: str, provider: str, resources: list[dict[str, Any]]) -> None:
-        self.cloud.append(Seen(time_of(at), provider, tuple(resources)))
+        self.cloud.append(Seen(time_of(at), provider, tuple(map(_facts, resources))))
 
     def _made(self, at: str, provider: str, resource: dict[str, Any]) -> None:
-        self.cloud.append(Seen(time_of(at), provider, (resource,), is_all=False))
+        self.cloud.append(Seen(time_of(at), provider, (_facts(resource),), is_all=False))
 
     def _gone(self, at: str, provider: str, kind: str, id: str) -> None:
         self.cloud.append(Seen(time_of(at), provider, (), is_all=False, gone=(kind, id)))
@@ -134,6 +135,11 @@ class Book:
         self.budgets.pop(name, None)
         if facts is not None:
             self.budgets[name] = facts
+
+
+def _facts(resource: dict[str, Any]) -> dict[str, Any]:
+    """What is known of a cloud resource; KeyError if something is missing that every entry has."""
+    return {name: resource[name] for name in _FACTS} | {"usd_per_hour": resource.get("usd_per_hour")}
 
 
 _TAKE: dict[str, Callable[..., None]] = {

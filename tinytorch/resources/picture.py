@@ -48,7 +48,7 @@ def save_png(path: Path, charges: Iterable[Charge], by: str) -> None:
         axes.set_xticks(marked, [day.isoformat() for day in marked], rotation=30, ha="right")
         axes.legend(title=by.removeprefix("tag:") if by != "day" else "kind", loc="upper left", bbox_to_anchor=(1, 1))
         if panel == 0:
-            axes.set_title(f"Cost by day; {'at least ' if total.unknown else ''}{' + '.join(f'{total.amounts[c]:,.2f} {c}' for c in currencies)}")
+            axes.set_title(f"Cost by day; {total}")
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=150)
     files.write_atomic(path, drawn.getvalue())
@@ -59,7 +59,7 @@ def _bars(charges: list[Charge], by: str, currency: str) -> dict[str, dict[date,
     bars: dict[str, dict[date, Decimal]] = {}
     for label, found in grouped(charges, by).items():
         for charge in found:
-            if charge.price and charge.price.currency == currency:
+            if charge.cost and charge.cost.currency == currency:
                 heights = bars.setdefault(label, {})
                 for day, part in by_day(charge):
                     heights[day] = heights.get(day, Decimal(0)) + (part.cost.amount if part.cost else Decimal(0))

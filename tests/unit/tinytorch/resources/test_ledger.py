@@ -68,6 +68,14 @@ def test_a_damaged_line_is_named_and_kept_aside_and_the_rest_counts(folder: Path
     assert list(ledger.read(told.append).runs) == ["a", "c"] and len(told) == 1
 
 
+def test_a_resource_of_which_something_is_missing_is_left_out_and_told() -> None:
+    whole = {"kind": "volume", "id": "v", "name": "", "region": "us", "type": "gp3", "state": "available", "created": None, "tags": {}, "size_gb": 1.0, "attached_to": None}
+    ledger.append(["made", "2026-11-01T10:00:00Z", "aws", whole], ["made", "2026-11-01T10:00:00Z", "aws", {"id": "x"}], ["cloud", "2026-11-01T10:00:00Z", "aws", [{}]])
+    told: list[str] = []
+    assert [seen.resources for seen in ledger.read(told.append).cloud] == [(whole | {"usd_per_hour": None},)]
+    assert len(told) == 1 and "2 entries are not understood" in told[0]
+
+
 def test_a_damaged_line_in_a_folder_that_cant_be_written_is_named_each_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuses(*arguments: object, **options: object) -> None:
         raise PermissionError(13, "Permission denied")
