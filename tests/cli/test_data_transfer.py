@@ -66,6 +66,13 @@ def test_clean_removes_what_is_kept_of_transfers(tito: Tito, photos: Path, tmp_p
     assert tito("data", "clean").out == "There is nothing to remove.\n" and "Everything is there already." in tito("data", "transfer", photos.name, "there").out
 
 
+def test_a_record_that_a_transfer_removes_meanwhile_is_no_error(tito: Tito, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tito("data", "transfer", photos.name, "there")
+    listed = Path.rglob
+    monkeypatch.setattr(Path, "rglob", lambda self, pattern: [*listed(self, pattern), self / "parts" / "gone.jsonl"])
+    assert tito("data", "clean", "--yes").out.splitlines()[-1].startswith("Removed the record of 1 transfer, ")
+
+
 def test_clean_keeps_what_a_transfer_at_work_needs(tito: Tito, photos: Path, tmp_path: Path) -> None:
     for there in ("there", "elsewhere"):
         tito("data", "transfer", photos.name, there)

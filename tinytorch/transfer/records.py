@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import shutil
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,8 +37,16 @@ def entries(folder: Path) -> list[Path]:
 def kept() -> Iterator[Kept]:
     """What is kept of each pair of places."""
     for folder in folders():
-        size = sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
-        yield Kept(folder, _title(folder), size)
+        yield Kept(folder, _title(folder), sum(map(_length, folder.rglob("*"))))
+
+
+def _length(path: Path) -> int:
+    """Bytes of a file; 0 of a folder, and of what a transfer at work has just removed."""
+    try:
+        facts = path.lstat()
+    except FileNotFoundError:
+        return 0
+    return facts.st_size if stat.S_ISREG(facts.st_mode) else 0
 
 
 def _title(folder: Path) -> str:
