@@ -62,7 +62,7 @@ def _note(entry: Entry, what: str, notice: Callable[[str], None]) -> None:
     try:
         ledger.append(entry)
     except DataError as error:
-        notice(f"That {what} isn't recorded: {error}")
+        notice(f"That {what} isn't recorded: {error}. A later look finds it out: tito resources list --cloud")
 
 
 def _entry(resource: CloudResource) -> dict[str, Any]:
