@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 
 from pytest_tinytorch.cleanup import plan as planning
@@ -24,7 +23,6 @@ from tinytorch.errors import ConfigError, DataError, StateError, TinyTorchError
 from tinytorch.jobs import Item, Job, Outcome, Progress
 from tinytorch.jobs.journal import Entry, Reader, Writer
 from tinytorch.resources.cost import Sum
-from tinytorch.resources.prices import Money
 
 RECORD = "removed.jsonl"
 _KINDS = {kind.name: kind for kind in KINDS}
@@ -69,7 +67,7 @@ def per_hour(items: Iterable[Candidate]) -> Sum:
     total = Sum()
     for item in items:
         if item.provider:
-            total.add(None if item.per_hour is None else Money(Decimal(str(item.per_hour)), item.currency))
+            total.add(item.cost)
     return total
 
 

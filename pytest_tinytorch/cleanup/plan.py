@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,11 @@ class Candidate:
     per_hour: float | None = None  # what it costs per hour, which ends with it; None: not known
     currency: str = ""
     forced: str | None = None  # why it is protected, if the plan removes it all the same
+
+    @property
+    def cost(self) -> Money | None:
+        """What it costs per hour."""
+        return None if self.per_hour is None else Money(Decimal(str(self.per_hour)), self.currency)
 
     @property
     def key(self) -> str:

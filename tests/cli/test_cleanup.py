@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 import time
 from pathlib import Path
@@ -104,6 +105,7 @@ def test_the_cloud(student: Student, account: Account, tito: Tito):  # noqa: F81
     account.client("ec2").create_snapshot(VolumeId=mine, TagSpecifications=[{"ResourceType": "snapshot", "Tags": [{"Key": "tinytorch", "Value": "workspace"}]}])
     both, snapshot = (tito("cleanup", "--cloud", *(word for kind in kinds for word in ("--only", kind))).out for kinds in (("volume", "snapshot"), ("snapshot",)))
     assert "; at least 0.00033 USD an hour would be saved (the price of 1 isn't known)." in both and "what would be saved is unknown" in snapshot
+    assert re.search(r"volume +vol-\w+ data +3 GB +under an hour +0\.00033 USD\n", both) and re.search(r"snapshot +snap-\w+ +3 GB +under an hour +unknown\n", both)
     done = tito("cleanup", "--yes", planned["plan"])
     assert done.status == 0 and f"{mine} data" in done.out and "3 GB" in done.out and "; 0.00033 USD an hour is saved" in done.out
     assert list(account.volumes()) == [other]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tito import opening, render
+from tito import opening, records, render
 from tito.commands.cloud import chosen_project
 from tito.dialogs import has_typed
 from tito.group import Command
@@ -121,8 +121,12 @@ def _show_plan(workspace: Workspace, options: Options, *, as_json: bool) -> int:
         render.say("There is nothing to remove.")
     else:
         render.say("This would be removed:", bold=True)
-        _say_table(("kind", "what", "size", "idle", *(("protected by",) if plan.needs_confirmation else ())), [
-            (item.kind, _named(workspace, item), _size(item), _idle(item), *((item.forced or "-",) if plan.needs_confirmation else ())) for item in plan.items
+        at_provider = any(item.provider for item in plan.items)
+        _say_table(("kind", "what", "size", "idle", *(("cost per hour",) if at_provider else ()), *(("protected by",) if plan.needs_confirmation else ())), [
+            (
+                item.kind, _named(workspace, item), _size(item), _idle(item), *((records.amount(item.cost) if item.provider else "-",) if at_provider else ()),
+                *((item.forced or "-",) if plan.needs_confirmation else ()),
+            ) for item in plan.items
         ])  # fmt: skip
     _say_kept(workspace, plan.kept)
     if plan.items:
