@@ -66,6 +66,15 @@ def test_clean_removes_what_is_kept_of_transfers(tito: Tito, photos: Path, tmp_p
     assert tito("data", "clean").out == "There is nothing to remove.\n" and "Everything is there already." in tito("data", "transfer", photos.name, "there").out
 
 
+def test_clean_follows_no_link(tito: Tito, photos: Path, tmp_path: Path) -> None:
+    tito("data", "transfer", photos.name, "there")
+    (busy,) = (tmp_path / "cache" / "transfers").iterdir()
+    (busy / "parts").symlink_to(photos)
+    busy.with_name("0123456789abcdef").symlink_to(photos)
+    assert "Removed the record of 1 transfer, " in tito("data", "clean", "--yes").out
+    assert sorted(path.name for path in photos.iterdir()) == ["one.raw", "two.raw"] and not os.path.lexists(busy / "parts")
+
+
 def test_a_record_that_a_transfer_removes_meanwhile_is_no_error(tito: Tito, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tito("data", "transfer", photos.name, "there")
     listed = Path.rglob

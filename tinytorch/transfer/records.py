@@ -25,8 +25,8 @@ class Kept:
 
 
 def folders() -> list[Path]:
-    """The folders of all transfers that something is kept of; `running.job_folder` says of which."""
-    return sorted(path for path in (cache_folder() / "transfers").glob("[0-9a-f]" * 16) if path.is_dir() and entries(path))
+    """The folders of all transfers that something is kept of; `running.job_folder` says of which. A link is none."""
+    return sorted(path for path in (cache_folder() / "transfers").glob("[0-9a-f]" * 16) if path.is_dir() and not path.is_symlink() and entries(path))
 
 
 def entries(folder: Path) -> list[Path]:
