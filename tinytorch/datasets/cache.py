@@ -56,7 +56,10 @@ def length(path: Path) -> int:
 
 
 def checked(path: Path, file: File) -> Checked:
-    """What became of a file, by its checksum."""
+    """What became of a file, by its checksum.
+
+    Raises: DataError if it is there and can't be read.
+    """
     if not path.is_file():
         return Checked(path, "missing")
     try:
@@ -67,7 +70,7 @@ def checked(path: Path, file: File) -> Checked:
 
 
 def is_whole(dataset: Dataset, file: File) -> bool:
-    """Whether the file is there with the right checksum."""
+    """Whether the file is there with the right checksum; raises as `checked` does."""
     return checked(folder(dataset) / file.name, file).state == "whole"
 
 
@@ -99,16 +102,12 @@ def made(dataset: Dataset) -> list[Path]:
         return []
     names = {file.name + end for file in dataset.files for end in ("", ".part", ".part.json", ".part.json.part")}
     there = sorted(folder(dataset).glob("*")) if folder(dataset).is_dir() else []
-    return [path for path in there if path.name in names or _is_array(path)]
+    return [path for path in there if path.name in names or _ARRAYS.fullmatch(path.name.removesuffix(".part"))]
 
 
 def leftovers(dataset: Dataset) -> list[Path]:
     """Of these, what belongs to downloads that were not finished."""
     return [path for path in made(dataset) if path.name.endswith((".part", ".part.json"))]
-
-
-def _is_array(path: Path) -> bool:
-    return bool(_ARRAYS.fullmatch(path.name.removesuffix(".part")))
 
 
 def remove(dataset: Dataset, listed: Callable[[Dataset], list[Path]] = made) -> list[Path]:

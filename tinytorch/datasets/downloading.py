@@ -101,7 +101,9 @@ class _Run:
         for task in tasks:
             todo.put(task)
         # daemons: after Ctrl-C nobody waits for one that hears nothing from its server, and what it has written is safe
-        threads = [threading.Thread(target=self._work, args=(todo,), daemon=True) for _ in range(min(AT_ONCE, len(tasks)))]
+        threads = [
+            threading.Thread(target=self._work, args=(todo,), name="tinytorch-download", daemon=True) for _ in range(min(AT_ONCE, len(tasks)))
+        ]
         for thread in threads:
             thread.start()
         try:

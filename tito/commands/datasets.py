@@ -143,7 +143,7 @@ def verify_datasets(names: tuple[str, ...], as_json: bool) -> int:
     Without names, those of which something is here. Exits 1 if a file is damaged or missing.
     """
     from tinytorch.datasets import cache
-    from tinytorch.datasets.verifying import verify
+    from tinytorch.datasets.arrays import verify
 
     wanted = [d for d in _datasets(names) if names or d.is_bundled or cache.arrived(d)]
     found = {dataset.name: verify(dataset) for dataset in wanted}
