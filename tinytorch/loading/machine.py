@@ -3,7 +3,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["free_memory", "is_network_mount"]
+__all__ = ["FITS", "UNKNOWN_MEMORY", "free_memory", "is_network_mount"]
+
+FITS = 0.8  # of what is free, of memory or disk: data up to this can stay there
+UNKNOWN_MEMORY = 2 * 2**30  # bytes that are taken for free where nobody says
 
 _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "lustre", "beegfs", "afs", "fuse.sshfs", "fuse.s3fs", "fuse.rclone", "fuse.gcsfuse"}
 

@@ -12,7 +12,7 @@ import numpy as np
 from tinytorch.errors import DataError
 from tinytorch.loading.blocks import Blocks, checked_window
 from tinytorch.loading.loader import Loader
-from tinytorch.loading.machine import free_memory
+from tinytorch.loading.machine import FITS, UNKNOWN_MEMORY, free_memory
 from tinytorch.loading.shards import Shard, check, read_index
 from tinytorch.loading.stores import FolderStore, open_store
 
@@ -20,8 +20,6 @@ __all__ = ["MappedShards", "PreWarmed"]
 
 Report = Callable[[int, int], None]
 _PIECE = 4 * 2**20  # bytes read at a time
-_SHARE = 0.8  # of the memory that is free may be filled by reading ahead
-_UNKNOWN_MEMORY = 2 * 2**30
 
 
 class PreWarmed(Loader):
@@ -65,10 +63,8 @@ class MappedShards:
         self.window = checked_window(window, "PreWarmed")
         self.folder, self.index = store.path, read_index(store)
         for shard in self.index.shards:
-            length = store.size(shard.file)
-            check(shard, shard.sha256, length, store.place)
+            check(shard, store.place, store.size(shard.file))
         self.count = self.index.count
-        self.verify = verify
         self._blocks = Blocks([shard.count for shard in self.index.shards])
         self._locks = [threading.Lock() for _ in self.index.shards]
         self._good = [not verify] * len(self.index.shards)
@@ -102,7 +98,7 @@ class MappedShards:
         shard = self.index.shards[number]
         with (self.folder / shard.file).open("rb") as file:
             data = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
-        check(shard, shard.sha256, len(data), str(self.folder))
+        check(shard, str(self.folder), len(data))
         return self.index.arrays(data, shard.count)
 
     def read(self, number: int, go_on: Callable[[int], bool]) -> None:
@@ -117,19 +113,19 @@ class MappedShards:
         """Read and check a shard, whose lock is held."""
         import hashlib
 
-        shard, digest, length, is_good = self.index.shards[number], hashlib.sha256(), 0, self._good[number]
-        buffer = bytearray(_PIECE)
+        shard, length, buffer = self.index.shards[number], 0, bytearray(_PIECE)
+        digest = None if self._good[number] else hashlib.sha256()
         try:
             with (self.folder / shard.file).open("rb", buffering=0) as file:
                 while got := file.readinto(buffer):
                     length += got
-                    if not is_good:
+                    if digest:
                         digest.update(memoryview(buffer)[:got])
                     if not go_on(got):
                         return
         except OSError as error:
             raise DataError(f"{self.folder / shard.file}: {error.strerror or error}") from error
-        check(shard, shard.sha256 if is_good else digest.hexdigest(), length, str(self.folder))
+        check(shard, str(self.folder), length, digest.hexdigest() if digest else None)
         self._good[number] = True
 
     def warm(self, report: Report | None = None) -> None:
@@ -202,6 +198,5 @@ class _Warming:
 def _fitting(shards: Sequence[Shard]) -> Sequence[Shard]:
     """The first shards that fit into free memory: reading more would push out of it what was read before."""
     free = free_memory()
-    room = _UNKNOWN_MEMORY if free is None else _SHARE * free
     ends = np.cumsum([shard.nbytes for shard in shards])
-    return shards[: int(np.searchsorted(ends, room, "right"))]
+    return shards[: int(np.searchsorted(ends, FITS * (UNKNOWN_MEMORY if free is None else free), "right"))]

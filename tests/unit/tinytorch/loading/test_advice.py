@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -50,6 +51,8 @@ def test_reasons_have_the_numbers_they_stand_on() -> None:
     assert "has 1,000 GiB, and 16 GiB of memory are free" in reasons
     assert "measured at 977 KiB a second" in reasons and "8 threads" in reasons and "80 GiB fit" in reasons
     assert "2 GiB are assumed" in " ".join(advise(replace(LOCAL, memory=None)).reasons)
+    assert advise(replace(LOCAL, kind="http")).reasons[1].startswith("It comes from a web server and fits on this machine's disk")
+    assert "The samples of each shard are" in advise(replace(LOCAL, memory=0)).reasons[-1]
 
 
 def test_advice_about_shards_in_a_folder_makes_its_loader(folder: Path, tmp_path: Path) -> None:
@@ -101,13 +104,17 @@ def test_a_folder_of_other_files_has_to_become_shards(tmp_path: Path) -> None:
     assert "It isn't in the shard format" in " ".join(advice.reasons)
 
 
-@pytest.mark.parametrize("name", ["nothing", "empty", "x.txt", "broken.npy", "objects.npy"])
+@pytest.mark.parametrize("name", ["nothing", "empty", "x.txt", "broken.npy", "objects.npy", "zip.npy", "archive.npy", "number.npy"])
 def test_what_is_no_data_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "x.txt").write_text("x", "utf-8")
     (tmp_path / "broken.npy").write_bytes(b"\x93NUMPY\x01")
     np.save(tmp_path / "objects.npy", np.array([{}]), allow_pickle=True)
-    with pytest.raises(DataError, match=name):
+    np.save(tmp_path / "number.npy", np.float64(1))
+    (tmp_path / "zip.npy").write_bytes(b"PK\x03\x04")
+    with (tmp_path / "archive.npy").open("wb") as file:
+        np.savez(file, np.zeros(3))
+    with pytest.raises(DataError, match=rf"^{re.escape(str(tmp_path / name))}(:| is neither| is no array)"):
         loading.recommend(tmp_path / name)
 
 

@@ -138,6 +138,20 @@ def test_a_state_of_other_batches_is_refused_and_changes_nothing(make: Make) -> 
         other.load_state_dict(state | {"version": 9})
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [{"data": None}, {"data": 3}, {"order": {}}, {"order": {"bit_generator": "MT19937"}}, {"batch": "x"}, {"batch": -1}, {"batch": 100}, {"version": None}],
+    ids=str,
+)
+def test_what_is_no_state_changes_nothing(make: Callable[..., Loader], broken: dict[str, object]) -> None:
+    loader, peaceful = make("InMemory", batch_size=7, shuffle=True, seed=1), make("InMemory", batch_size=7, shuffle=True, seed=1)
+    state = loader.state_dict()
+    with pytest.raises(ValueError, match="load_state_dict: (no state of a loader: |batch |version None)"):
+        loader.load_state_dict(state | {"batch": 3} | broken)
+    assert loader.state_dict() == state
+    assert [labels.tolist() for _, labels in loader] == [labels.tolist() for _, labels in peaceful]
+
+
 @every_strategy
 def test_order_is_drawn_at_the_call_and_evaluation_draws_nothing(strategy: str, make: Make) -> None:
     random.manual_seed(1)

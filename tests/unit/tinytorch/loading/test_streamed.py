@@ -122,6 +122,17 @@ def test_a_damaged_file_in_the_cache_is_fetched_again(folder: Path, cache: Path)
     assert len(store.reads) == 8
 
 
+def test_a_damaged_file_in_a_cache_that_may_only_be_read_is_told(folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    labels_of(loading.LocalCache(folder, 16, cache=cache))
+    kept(cache)[0].write_bytes(b"x")
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(DataError, match=r"shards can't be kept here \(Permission denied\)"):
+        labels_of(loading.LocalCache(folder, 16, cache=cache))
+
+
 def test_a_damaged_shard_at_its_source_is_named_and_not_kept(folder: Path, cache: Path) -> None:
     path = folder / "00002.shard"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
