@@ -17,8 +17,6 @@ import io
 import itertools
 import json
 import shutil
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -46,9 +44,8 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class StoredChunk:
-    """What a trajectory's index says of a chunk."""
+    """What a trajectory's index says of a chunk; its file is named by its number."""
 
-    file: str
     frames: int
     dimensions: int  # of a feature vector
     distance_m: float
@@ -107,9 +104,13 @@ def _written(trajectory: reading.Trajectory, config: CacheConfig, features: Feat
         rows, stream = slice(chunk.start, chunk.stop), io.BytesIO()
         poses, frames = trajectory.poses.table[rows], trajectory.poses.frames[rows]
         np.savez(stream, features=vectors, poses=poses, frames=frames, distances=distances[rows])
-        data, file = stream.getvalue(), folder / f"{number:04}.npz"
-        files.write_atomic(file, data)
-        yield StoredChunk(file.name, len(chunk), vectors.shape[1], float(distances[rows][-1] - distances[rows][0]), files.sha256(data))
+        data = stream.getvalue()
+        files.write_atomic(folder / _file(number), data)
+        yield StoredChunk(len(chunk), vectors.shape[1], float(distances[rows][-1] - distances[rows][0]), files.sha256(data))
+
+
+def _file(number: int) -> str:
+    return f"{number:04}.npz"
 
 
 def feature_chunks(
@@ -187,8 +188,8 @@ class TrajectoryCache:
         """The files that are missing or aren't what was written, all of them read for that."""
         damaged = []
         for name, stored in self.chunks.items():
-            for chunk in stored:
-                path = self._path(name, chunk)
+            for number, chunk in enumerate(stored):
+                path = self._path(name, number)
                 try:
                     is_whole = files.sha256(path.read_bytes()) == chunk.sha256
                 except OSError:
@@ -197,16 +198,15 @@ class TrajectoryCache:
                     damaged.append(path)
         return damaged
 
-    def _path(self, name: str, chunk: StoredChunk) -> Path:
-        return self.folder / CHUNKS / name / chunk.file
+    def _path(self, name: str, number: int) -> Path:
+        return self.folder / CHUNKS / name / _file(number)
 
     def _read(self, name: str, number: int) -> CachedChunk:
-        chunk = self.chunks[name][number]
-        path = self._path(name, chunk)
+        chunk, path = self.chunks[name][number], self._path(name, number)
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 read = CachedChunk(name, number, **{key: arrays[key] for key in ("features", "poses", "frames", "distances")})
-        except (OSError, EOFError, ValueError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        except reading.UNREADABLE as error:
             raise DataError(f"{path}: this chunk can't be read ({error}). {_again(name)}") from error
         if read.features.shape != (chunk.frames, chunk.dimensions):
             raise DataError(f"{path}: its features are {read.features.shape}, and the index says {(chunk.frames, chunk.dimensions)}. {_again(name)}")
@@ -223,7 +223,7 @@ def open_cache(folder: Path | str) -> TrajectoryCache:
     folder = Path(folder)
     chunks = {}
     try:
-        names = sorted(path.name for path in (folder / CHUNKS).iterdir() if not path.name.startswith("."))
+        names = sorted(path.name for path in (folder / CHUNKS).iterdir() if path.is_dir() and not path.name.startswith("."))
     except OSError as error:
         raise DataError(f"{folder}: there are no chunks ({error.strerror}). Build the cache: tito data cache build --config FILE") from error
     for name in names:
@@ -233,7 +233,7 @@ def open_cache(folder: Path | str) -> TrajectoryCache:
             if index["version"] != _VERSION:
                 raise ValueError(f"it is of version {index['version']}, and {_VERSION} is known")
             chunks[name] = tuple(StoredChunk(**stored) for stored in index["chunks"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError(f"{path}: this index can't be read ({error}). {_again(name)}") from error
     return TrajectoryCache(folder, chunks)
 

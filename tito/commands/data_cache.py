@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import time
 from collections.abc import Mapping
@@ -86,7 +87,7 @@ def build(
         log.ended(built.progress)
         if metrics:
             metrics.ended(built.progress)
-    _say_failed(built.failed, list(built.failed), config.cache_dir)
+    _say_failed(built.failed, config.cache_dir)
     if built.failed and config.enable_progress_tracking:
         render.say(f"To try them again: tito data cache reset-failed --cache-dir {_quoted(config.cache_dir)}")
     if built.progress.stopped:
@@ -171,17 +172,21 @@ def _bar_text(progress: Progress) -> str:
     return f"{text}, {minutes // 60}:{minutes % 60:02}:{seconds:02} left"
 
 
-def _say_failed(errors: Mapping[str, str], names: list[str], folder: Path) -> None:
+def _say_failed(errors: Mapping[str, str], folder: Path) -> None:
     """The failed trajectories, each with the first line of its error if that is known."""
-    if not names:
-        return
-    render.say(f"\nFailed Trajectories ({len(names)}):", fg="red")
-    for name in names[:_LISTED]:
+    if errors:
+        render.say(f"\nFailed Trajectories ({len(errors)}):", fg="red")
+        _say_names(errors, f"; all with: tito data cache show --cache-dir {_quoted(folder)} --json")
+
+
+def _say_names(errors: Mapping[str, str], more: str = "") -> None:
+    """Trajectories, the first of them by name, each above its error if that isn't empty."""
+    for name, error in itertools.islice(errors.items(), _LISTED):
         render.say(f"  - {name}")
-        if errors.get(name):
-            render.say(f"      {errors[name]}")
-    if len(names) > _LISTED:
-        render.say(f"  ... and {len(names) - _LISTED} more; all with: tito data cache show --cache-dir {_quoted(folder)} --json")
+        if error:
+            render.say(f"      {error}")
+    if len(errors) > _LISTED:
+        render.say(f"  ... and {len(errors) - _LISTED} more{more}")
 
 
 # --- show and list ------------------------------------------------------------------------------------------------
@@ -214,7 +219,7 @@ def show(folder: Path, name: str | None, as_json: bool) -> int:
     render.say("\nProcessing Configuration:")
     for key, value in facts["processing_config"].items():
         render.say(f"  {key}: {value}")
-    _say_failed(errors, facts["failed_trajectories"], folder)
+    _say_failed(errors, folder)
     return 0
 
 
@@ -241,14 +246,22 @@ def _show_error(folder: Path, record: Record, name: str, *, as_json: bool) -> in
 @cache.command("list", example="tito data cache list\ntito data cache list --root /path/to/caches")
 @click.option("--root", metavar="DIR", default=".", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Where to look, with all folders below (default: here).")
 @json_option
-def list_caches(root: Path, as_json: bool) -> None:
+def list_caches(root: Path, as_json: bool) -> int:
     """List the caches that there are.
 
-    It looks below the working directory, in the data cache, and where caches were built before.
+    It looks below the working directory, in the data cache, and where caches were built before. Exits 1 if one of them
+    can't be read.
     """
+    from tinytorch.errors import DataError
     from tinytorch.trajectories.building import known_caches, recorded
 
-    found = {folder: recorded(folder) for folder in known_caches(root)}
+    folders = known_caches(root)
+    found: dict[Path, Record] = {}
+    for folder in folders:
+        try:
+            found[folder] = recorded(folder)
+        except DataError as error:  # hides no other
+            render.error(str(error))
     if as_json:
         render.data({"caches": [
             {
@@ -257,14 +270,15 @@ def list_caches(root: Path, as_json: bool) -> None:
             }
             for folder, record in found.items()
         ]})  # fmt: skip
-    elif not found:
+    elif not folders:
         render.say(f"There is no cache below {root}, and none was built before. Build one: tito data cache build --config FILE")
-    else:
+    elif found:
         rows = [
             (record.dataset_name, str(len(record.done)), str(len(record.failed)), str(record.units), time.ctime(record.view()["last_update"]), str(folder))
             for folder, record in found.items()
         ]  # fmt: skip
         render.table(("dataset", "completed", "failed", "chunks", "last update", "cache"), rows)
+    return 0 if len(found) == len(folders) else 1
 
 
 # --- reset --------------------------------------------------------------------------------------------------------
@@ -283,10 +297,7 @@ def reset_failed(folder: Path) -> None:
         render.say("There are no failed trajectories.")
         return
     render.say(f"Reset {len(failed)} failed trajector{'y' if len(failed) == 1 else 'ies'}; the next build tries {'it' if len(failed) == 1 else 'them'} again:")
-    for name in failed[:_LISTED]:
-        render.say(f"  - {name}")
-    if len(failed) > _LISTED:
-        render.say(f"  ... and {len(failed) - _LISTED} more")
+    _say_names(dict.fromkeys(failed, ""))
 
 
 @cache.command(example="tito data cache reset --cache-dir cache\ntito data cache reset --cache-dir cache --yes")
