@@ -1,8 +1,6 @@
 """Which strategy suits data and machine, with which parameters, and why: `recommend`."""
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from tinytorch.errors import DataError
+from tinytorch.files import free_space
 from tinytorch.loading.cache import default_folder
 from tinytorch.loading.loader import Loader
-from tinytorch.loading.machine import FITS, UNKNOWN_MEMORY, free_memory, is_network_mount
+from tinytorch.loading.machine import FITS, UNKNOWN_MEMORY, cores, free_memory, is_network_mount
 from tinytorch.loading.mapped import PreWarmed
 from tinytorch.loading.memory import InMemory
 from tinytorch.loading.shards import INDEX, read_index
@@ -132,12 +131,7 @@ def _facts(place: str | PathLike[str], *, measure: bool, cache: Path) -> Facts:
 
 
 def _machine(cache: Path) -> dict[str, Any]:
-    there = next(folder for folder in (cache.absolute(), *cache.absolute().parents) if folder.is_dir())
-    return {"memory": free_memory(), "disk": shutil.disk_usage(there).free, "cores": _cores()}
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return {"memory": free_memory(), "disk": free_space(cache), "cores": cores()}
 
 
 def _local_facts(path: Path, cache: Path) -> Facts:

@@ -37,8 +37,11 @@ LOCAL = Facts("shards", "local", "shards", 10 * GIB, 10**6, 160, GIB // 16, 16 *
         ({"kind": "s3", "epochs": 1}, "DirectS3", {"workers": 4, "window": 4, "prefetch": 2}),
         ({"kind": "http", "epochs": 1, "ranges": False}, "LocalCache", {"workers": 4, "window": 4, "prefetch": 2, "limit": 10 * GIB}),
         ({"kind": "s3", "disk": GIB // 2}, "DirectS3", {"workers": 4, "window": 4, "prefetch": 2}),
+        # 12 shards are in use at a time, 768 MiB, and four fifths of the free disk are used
+        ({"kind": "s3", "disk": 959 * 2**20}, "DirectS3", {"workers": 4, "window": 4, "prefetch": 2}),
+        ({"kind": "s3", "disk": 960 * 2**20}, "LocalCache", {"workers": 4, "window": 4, "prefetch": 2, "limit": 768 * 2**20}),
     ],
-    ids=["small", "one-core", "fits", "large", "unknown-memory", "small-mount", "mount", "s3", "s3-large", "slow", "once", "no-ranges", "no-disk"],
+    ids=["small", "one-core", "fits", "large", "unknown-memory", "small-mount", "mount", "s3", "s3-large", "slow", "once", "no-ranges", "no-disk", "hardly-disk", "just-disk"],
 )  # fmt: skip
 def test_the_strategy_follows_from_size_memory_and_place(change: dict[str, object], strategy: str, parameters: dict[str, int]) -> None:
     advice = advise(replace(LOCAL, **change))  # type: ignore[arg-type]

@@ -26,6 +26,18 @@ def add_noise(inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return inputs + rng.standard_normal(inputs.shape, dtype=np.float32)
 
 
+@pytest.mark.parametrize(("prefetch", "thread"), [(0, "MainThread"), (1, "tinytorch-batches_0")])
+def test_batches_are_made_by_a_thread_only_if_some_are_ahead(make: Make, prefetch: int, thread: str) -> None:
+    names = set()
+
+    def note(inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        names.add(threading.current_thread().name)
+        return inputs
+
+    assert len(list(make("InMemory", batch_size=50, prefetch=prefetch, transform=note))) == 4
+    assert names == {thread}
+
+
 @every_strategy
 def test_batches_in_order_are_the_arrays_cut(strategy: str, make: Make, arrays: Arrays) -> None:
     batches = list(make(strategy, batch_size=64, scale=False))
