@@ -2,8 +2,11 @@
 from __future__ import annotations
 
 import mmap
+import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from io import FileIO
 from os import PathLike
 from typing import Any
 
@@ -96,10 +99,21 @@ class MappedShards:
 
     def _mapped(self, number: int) -> tuple[np.ndarray, ...]:
         shard = self.index.shards[number]
-        with (self.folder / shard.file).open("rb") as file:
+        with self._opened(shard) as file:
+            check(shard, str(self.folder), os.fstat(file.fileno()).st_size)
             data = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
-        check(shard, str(self.folder), len(data))
         return self.index.arrays(data, shard.count)
+
+    @contextmanager
+    def _opened(self, shard: Shard) -> Iterator[FileIO]:
+        """The file of a shard; what goes wrong with it becomes a DataError that names it."""
+        try:
+            with (self.folder / shard.file).open("rb", buffering=0) as file:
+                yield file
+        except DataError:
+            raise
+        except OSError as error:
+            raise DataError(f"{self.folder / shard.file}: {error.strerror or error}") from error
 
     def read(self, number: int, go_on: Callable[[int], bool]) -> None:
         """Read a shard from beginning to end, and check it. `go_on` gets the bytes of each piece, and may end it.
@@ -115,16 +129,13 @@ class MappedShards:
 
         shard, length, buffer = self.index.shards[number], 0, bytearray(_PIECE)
         digest = None if self._good[number] else hashlib.sha256()
-        try:
-            with (self.folder / shard.file).open("rb", buffering=0) as file:
-                while got := file.readinto(buffer):
-                    length += got
-                    if digest:
-                        digest.update(memoryview(buffer)[:got])
-                    if not go_on(got):
-                        return
-        except OSError as error:
-            raise DataError(f"{self.folder / shard.file}: {error.strerror or error}") from error
+        with self._opened(shard) as file:
+            while got := file.readinto(buffer):
+                length += got
+                if digest:
+                    digest.update(memoryview(buffer)[:got])
+                if not go_on(got):
+                    return
         check(shard, str(self.folder), length, digest.hexdigest() if digest else None)
         self._good[number] = True
 

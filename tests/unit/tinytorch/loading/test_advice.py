@@ -155,6 +155,15 @@ def test_free_memory_that_nobody_tells_is_unknown(monkeypatch: pytest.MonkeyPatc
     assert machine.free_memory() is None
 
 
+def test_where_nobody_lists_mounts_only_network_paths_of_windows_are_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def fails(self: Path, *_: object, **__: object) -> str:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(machine.Path, "read_text", fails)  # type: ignore[attr-defined]
+    assert not machine.is_network_mount(tmp_path)
+    assert machine.is_network_mount(Path("\\\\server\\share\\data"))
+
+
 def test_a_mounted_network_is_told_from_a_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     there = tmp_path.resolve()
     mounts = f"/dev/vda / ext4 rw 0 0\nserver:/x {str(there / 'a b').replace(' ', chr(92) + '040')} nfs4 rw 0 0\n"
