@@ -11,7 +11,7 @@ import pytest
 
 from tests.cli.conftest import Tito
 from tests.cli.terminal import CTRL_C, Terminal
-from tests.unit.tinytorch.datasets.conftest import text_dataset
+from tests.unit.tinytorch.datasets.conftest import GOOD, HEAD, entry, packed, put, text_dataset
 from tests.unit.tinytorch.server import Drop, Server, Stall
 from tito import pictures, render
 
@@ -117,6 +117,21 @@ def test_verify_names_what_is_damaged_and_what_to_do(tito: Tito, server: Server,
     assert answer.out.endswith("text: tito data download text\n")
     facts = json.loads(tito("data", "verify", "text", "--json").out)
     assert facts == {"whole": False, "datasets": {"text": [{"path": str(text_file(cache)), "state": "damaged"}]}}
+
+
+def test_a_damaged_array_costs_no_download(tito: Tito, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    head = HEAD.format(name="rec", reader="records", shape=[3, 2, 2])
+    members = 'samples = {train = 4, test = 2}\nmembers = {train = ["d/1.bin", "d/2.bin"], test = ["d/t.bin"]}\n'
+    (tmp_path / "own.toml").write_text(head + members + entry("rec", packed(GOOD), name="r.tar.gz"), "utf-8")
+    monkeypatch.setenv("TINYTORCH_DATASETS", str(tmp_path / "own.toml"))
+    put(cache / "datasets" / "rec", {"r.tar.gz": packed(GOOD)})
+    tito("data", "show", "rec")
+    (array,) = (cache / "datasets" / "rec").glob("train-labels-*.npy")
+    array.write_bytes(array.read_bytes()[:-1] + b"\x01")
+    answer = tito("data", "verify")
+    assert answer.status == 1 and answer.out.endswith(f"\n\nrec: delete this file, which is made again when it is needed: {array}\n")
+    array.unlink()
+    assert tito("data", "verify").status == 0
 
 
 def test_path_prints_the_folder_only(tito: Tito, cache: Path):

@@ -154,9 +154,11 @@ def verify_datasets(names: tuple[str, ...], as_json: bool) -> int:
         return 0 if is_whole else 1
     render.table(("dataset", "file", "state"), [(name, file.path.name, file.state) for name, files in found.items() for file in files])
     for name, files in wrong.items():
-        if files:
-            remade = [file.path.name for file in files if file.path.suffix == ".npy"]
-            render.say(f"\n{name}: " + (f"remove it, and load it again: tito data clean {name}" if remade else f"tito data download {name}"))
+        arrays = [file.path for file in files if file.path.suffix == ".npy"]
+        for path in arrays:
+            render.say(f"\n{name}: delete this file, which is made again when it is needed: {path}", whole=True)
+        if files and not arrays:
+            render.say(f"\n{name}: tito data download {name}")
     return 0 if is_whole else 1
 
 
