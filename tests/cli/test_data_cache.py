@@ -105,12 +105,7 @@ def test_a_resumed_build_prints_the_lines_word_for_word(here: Path, tito: Tito):
     for name in names[:150]:
         (here / "cache" / "chunks" / name).mkdir(parents=True)
         (here / "cache" / "chunks" / name / "index.json").write_text('{"version": 1, "chunks": []}', "utf-8")
-    (here / "stopping.py").write_text(
-        "import os, signal\nfrom tinytorch.trajectories.features import colour_means\n"
-        "def features(frames):\n    os.kill(os.getpid(), signal.SIGINT)\n    return colour_means(frames)\n", "utf-8"
-    )  # fmt: skip
-    configure(here, features="stopping:features")
-    done = subprocess.run([sys.executable, "-m", "tito", *BUILD], env=environment(here), capture_output=True, encoding="utf-8", check=False)
+    done = stopped(here)
     assert done.stdout == """\
 Loaded existing progress: 150 trajectories completed
 Resuming processing: 150/500 trajectories completed
@@ -120,6 +115,31 @@ Progress: 151/500 trajectories (30.2%), 1251 chunks, 2.5h elapsed
 Stopped by SIGINT; what is finished is recorded. To go on: tito data cache build --config config/data/dino_cache.yaml
 """, done.stderr
     assert done.returncode == 130
+
+
+def stopped(here: Path, *options: str, **more: object) -> subprocess.CompletedProcess[str]:
+    """A build that is interrupted in its first trajectory."""
+    (here / "stopping.py").write_text(
+        "import os, signal\nfrom tinytorch.trajectories.features import colour_means\n"
+        "def features(frames):\n    os.kill(os.getpid(), signal.SIGINT)\n    return colour_means(frames)\n", "utf-8"
+    )  # fmt: skip
+    configure(here, features="stopping:features", **more)
+    return subprocess.run([sys.executable, "-m", "tito", *BUILD, *options], env=environment(here), capture_output=True, encoding="utf-8", check=False)
+
+
+def test_a_build_that_was_stopped_goes_on_with_the_options_it_had(here: Path):
+    record_some(here, "a", "b")
+    done = stopped(here, "--cache-dir", "a cache", "--workers", "0", "--metrics", "m.prom", "--force-rebuild")
+    assert done.stdout.endswith(
+        "\nStopped by SIGINT; what is finished is recorded. To go on: "
+        "tito data cache build --config config/data/dino_cache.yaml --cache-dir 'a cache' --workers 0 --metrics m.prom\n"
+    )
+
+
+def test_a_build_without_progress_tracking_that_was_stopped_has_nothing_to_go_on_from(here: Path):
+    record_some(here, "a", "b")
+    done = stopped(here, enable_progress_tracking=False)
+    assert done.stdout.endswith("\nStopped by SIGINT; nothing is recorded. To begin again: tito data cache build --config config/data/dino_cache.yaml\n")
 
 
 AT_150 = Progress(total=500, done=150, failed=5, units=1250, processed=3, seconds=9000.0, rate=None, remaining=None, stopped=None)

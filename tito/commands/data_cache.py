@@ -91,8 +91,13 @@ def build(
     if built.failed and config.enable_progress_tracking:
         render.say(f"To try them again: tito data cache reset-failed --cache-dir {_quoted(config.cache_dir)}")
     if built.progress.stopped:
-        again = f"tito data cache build --config {_quoted(file)}" + (f" --cache-dir {_quoted(folder)}" if folder else "")
-        render.say(f"\nStopped by {built.progress.stopped}; what is finished is recorded. To go on: {again}", bold=True)
+        kept = {
+            "config": file, "cache-dir": folder, "workers": workers, "engine": "dask" if scheduler else None, "scheduler": scheduler,
+            "log-json": log_file, "metrics": metrics_file,
+        }  # fmt: skip
+        again = " ".join(["tito data cache build", *(f"--{name} {_quoted(value)}" for name, value in kept.items() if value is not None)])
+        what = "what is finished is recorded. To go on" if config.enable_progress_tracking else "nothing is recorded. To begin again"
+        render.say(f"\nStopped by {built.progress.stopped}; {what}: {again}", bold=True)
         return _INTERRUPTED if built.progress.stopped == "SIGINT" else 1
     return 1 if built.failed else 0
 
@@ -320,7 +325,7 @@ def reset(folder: Path, yes: bool) -> None:
         render.say(f"The chunks stay until they are made anew. To delete them too: tito data cache reset --cache-dir {_quoted(folder)} --yes")
 
 
-def _quoted(path: Path) -> str:
+def _quoted(value: object) -> str:
     import shlex
 
-    return shlex.quote(str(path))
+    return shlex.quote(str(value))
