@@ -76,9 +76,10 @@ def is_whole(dataset: Dataset, file: File) -> bool:
 
 @contextmanager
 def locked(dataset: Dataset, name: str, *, timeout: float) -> Iterator[None]:
-    """Hold the lock on one of the dataset's files; `TimeoutError` if another process does.
+    """Hold the lock on one of the dataset's files.
 
-    Raises: DataError if nothing can be written to the cache.
+    Raises: TimeoutError if another process still holds it after `timeout` seconds; DataError if nothing can be written to
+        the cache.
     """
     path = cache_folder() / "locks" / f"{dataset.name}-{name}.lock"  # apart: a lock file that somebody deletes is no lock
     with ExitStack() as held:

@@ -49,7 +49,8 @@ def download(
 ) -> list[Path]:
     """Bring datasets into the cache, and return their folders. What is there already, and whole, is left as it is.
 
-    `report` is told how far each file is, by one thread at a time.
+    `report` is told how far each file is, by one thread at a time. `timeout` has the seconds to connect, and those that
+    may pass without a byte.
 
     Raises: ConfigError for a name that isn't known; DataError if something can't be fetched or there is no room. What
         has arrived is kept, and the next call goes on from there.

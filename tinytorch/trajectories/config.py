@@ -34,9 +34,9 @@ class CacheConfig:
     dino_model_type: str = "large"
     dino_repository: str = DINO_REPOSITORY  # of PyTorch Hub, or a folder with a hubconf.py
     image_size: int = 224  # pixels of the shorter side that DINOv2 sees
-    device: str = "auto"
+    device: str = "auto"  # of PyTorch, for DINOv2: auto (the best there is), cpu, cuda, cuda:1, mps
     feature_dtype: str = "float16"
-    frames_per_batch: int = 16
+    frames_per_batch: int = 16  # in memory at once, and given to the function together
     workers: int = 0  # processes beside this one
     enable_progress_tracking: bool = True
     force_rebuild: bool = False
