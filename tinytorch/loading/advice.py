@@ -3,7 +3,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from tinytorch.loading.loader import Loader
 from tinytorch.loading.machine import FITS, UNKNOWN_MEMORY, cores, free_memory, is_network_mount
 from tinytorch.loading.mapped import PreWarmed
 from tinytorch.loading.memory import InMemory
-from tinytorch.loading.shards import INDEX, read_index
+from tinytorch.loading.shards import INDEX, Index, read_index
 from tinytorch.loading.stores import FolderStore, HttpStore, S3Store, Store, open_store
 from tinytorch.loading.streamed import WINDOW, WORKERS, DirectS3, LocalCache
 from tinytorch.measure import duration, memory
@@ -110,46 +111,40 @@ def recommend(
 
     Raises: DataError if there is no data, or it can't be reached.
     """
-    return advise(replace(_facts(place, measure=measure, cache=default_folder() if cache is None else Path(cache)), epochs=epochs))
+    machine: dict[str, Any] = {"memory": free_memory(), "disk": free_space(default_folder() if cache is None else Path(cache)), "cores": cores()}
+    with closing(open_store(place)) as store:
+        if isinstance(store, FolderStore) and (found := _unsharded(store.path)):
+            form, nbytes, samples = found
+            return advise(Facts(store.place, _kind(store), form, nbytes, samples, 0, 0, **machine, epochs=epochs))
+        index = read_index(store)
+        ranges = store.has_ranges(index.shards[0].file) if isinstance(store, HttpStore) and index.shards else True
+        return advise(Facts(
+            store.place, _kind(store), "shards", index.nbytes, index.count, len(index.shards), index.largest, **machine, ranges=ranges,
+            throughput=_throughput(store, index, ranges) if measure and index.shards else None, epochs=epochs,
+        ))  # fmt: skip
 
 
-def _facts(place: str | PathLike[str], *, measure: bool, cache: Path) -> Facts:
-    """What is known about data and machine; with `measure`, also how fast data can be read.
-
-    Raises: DataError if there is no data, or it can't be reached.
-    """
-    store = open_store(place)
-    try:
-        known = _local_facts(store.path, cache) if isinstance(store, FolderStore) else None
-        if known is None or known.form == "shards":
-            known = _shards(store, known.kind if known else "s3" if isinstance(store, S3Store) else "http", cache)
-            if measure and known.shards:
-                known = replace(known, throughput=_throughput(store, known.ranges))
-        return known
-    finally:
-        store.close()
+def _kind(store: Store) -> str:
+    if isinstance(store, FolderStore):
+        return "network" if is_network_mount(store.path) else "local"
+    return "s3" if isinstance(store, S3Store) else "http"
 
 
-def _machine(cache: Path) -> dict[str, Any]:
-    return {"memory": free_memory(), "disk": free_space(cache), "cores": cores()}
-
-
-def _local_facts(path: Path, cache: Path) -> Facts:
-    """Of a folder or file here; of shards no more than that they are some."""
-    kind = "network" if is_network_mount(path) else "local"
-    form, nbytes, samples = "shards", 0, None
+def _unsharded(path: Path) -> tuple[str, int, int | None] | None:
+    """Form, bytes and samples of data here that isn't in the shard format; None for shards."""
     try:
         if path.is_file():
-            form, nbytes, samples = "array", path.stat().st_size, _rows(path)
-        elif not (path / INDEX).is_file():
-            form, nbytes = "files", sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+            return "array", path.stat().st_size, _rows(path)
+        if (path / INDEX).is_file():
+            return None
+        nbytes = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     except DataError:
         raise
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from error
-    if form == "files" and not nbytes:
+    if not nbytes:
         raise DataError(f"{path}: there is no {'data' if path.exists() else 'such file or folder'}")
-    return Facts(str(path), kind, form, nbytes, samples, 0, 0, **_machine(cache))
+    return "files", nbytes, None
 
 
 def _rows(path: Path) -> int:
@@ -162,18 +157,10 @@ def _rows(path: Path) -> int:
         raise DataError(f"{path} is no array that can be loaded ({error})") from error
 
 
-def _shards(store: Store, kind: str, cache: Path) -> Facts:
-    index = read_index(store)
-    ranges = store.has_ranges(index.shards[0].file) if isinstance(store, HttpStore) and index.shards else True
-    return Facts(
-        store.place, kind, "shards", index.nbytes, index.count, len(index.shards), index.largest, **_machine(cache), ranges=ranges
-    )
-
-
-def _throughput(store: Store, ranges: bool) -> float:
+def _throughput(store: Store, index: Index, ranges: bool) -> float:
     """Bytes a second of reading shards one after another, for a moment."""
     read, began = 0, time.perf_counter()
-    for shard in read_index(store).shards:
+    for shard in index.shards:
         step = 2**22 if ranges else shard.nbytes
         for at in range(0, shard.nbytes, step):
             read += len(store.read(shard.file, at, min(at + step, shard.nbytes)) if ranges else store.read(shard.file))

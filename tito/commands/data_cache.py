@@ -260,29 +260,24 @@ def list_caches(root: Path, as_json: bool) -> int:
     from tinytorch.errors import DataError
     from tinytorch.trajectories.building import known_caches, recorded
 
-    folders = known_caches(root)
-    found: dict[Path, Record] = {}
+    folders, found = known_caches(root), []
     for folder in folders:
         try:
-            found[folder] = recorded(folder)
+            record = recorded(folder)
         except DataError as error:  # hides no other
             render.error(str(error))
+            continue
+        found.append({
+            "dataset_name": record.dataset_name, "completed": len(record.done), "failed": len(record.failed), "chunks": record.units,
+            "last_update": record.view()["last_update"], "folder": str(folder),
+        })  # fmt: skip
     if as_json:
-        render.data({"caches": [
-            {
-                "folder": str(folder), "dataset_name": record.dataset_name, "completed": len(record.done), "failed": len(record.failed),
-                "chunks": record.units, "last_update": record.view()["last_update"],
-            }
-            for folder, record in found.items()
-        ]})  # fmt: skip
+        render.data({"caches": found})
+    elif found:
+        rows = [[str(value) for value in (cache | {"last_update": time.ctime(cache["last_update"])}).values()] for cache in found]
+        render.table(("dataset", "completed", "failed", "chunks", "last update", "cache"), rows)
     elif not folders:
         render.say(f"There is no cache below {root}, and none was built before. Build one: tito data cache build --config FILE")
-    elif found:
-        rows = [
-            (record.dataset_name, str(len(record.done)), str(len(record.failed)), str(record.units), time.ctime(record.view()["last_update"]), str(folder))
-            for folder, record in found.items()
-        ]  # fmt: skip
-        render.table(("dataset", "completed", "failed", "chunks", "last update", "cache"), rows)
     return 0 if len(found) == len(folders) else 1
 
 
