@@ -7,7 +7,6 @@ batch number i gives its transform the generator `default_rng([seed, i])`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -32,8 +31,8 @@ class Epoch(Protocol):
     def take(self, indices: np.ndarray) -> tuple[np.ndarray, ...]:
         """Inputs and, if there are any, labels of some samples, as they are stored, in new arrays."""
 
-    def close(self) -> None:
-        """End threads, let go of files. May be called from another thread than `take`, and twice."""
+    def end(self) -> None:
+        """End threads, let go of what the epoch needs alone. May be called from another thread than `take`."""
 
 
 class Source(Protocol):
@@ -129,16 +128,15 @@ class Loader:
         size, numbers = self.batch_size, range(position.batch, len(self))
         left = order[numbers.start * size : numbers.stop * size]
         parts = [left[at : at + size] for at in range(0, len(left), size)]
-        with closing(self.source.epoch(left)) as epoch:
-            jobs = (partial(self._batch, epoch, part, seed, number) for number, part in zip(numbers, parts, strict=True))
-            loaded = ahead(jobs, self.prefetch)
-            try:
-                for number, batch in zip(numbers, loaded, strict=True):
-                    position.batch = number + 1
-                    yield batch
-            finally:
-                epoch.close()  # first: the thread may be waiting for it
-                loaded.close()  # type: ignore[attr-defined]  # it is a generator
+        epoch = self.source.epoch(left)
+        loaded = ahead((partial(self._batch, epoch, part, seed, number) for number, part in zip(numbers, parts, strict=True)), self.prefetch)
+        try:
+            for number, batch in zip(numbers, loaded, strict=True):
+                position.batch = number + 1
+                yield batch
+        finally:
+            epoch.end()  # first: the thread may be waiting for it
+            loaded.close()  # type: ignore[attr-defined]  # it is a generator
         if self._position is position:
             self._position = None
 

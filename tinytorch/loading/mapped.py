@@ -81,8 +81,10 @@ class MappedShards:
     def order(self, shuffle: bool, rng: np.random.Generator) -> np.ndarray:
         return self._blocks.order(shuffle, self.window, rng)
 
-    def epoch(self, order: np.ndarray) -> _Borrowed:
-        return _Borrowed(self)
+    def epoch(self, order: np.ndarray) -> MappedShards:
+        return self
+
+    def end(self) -> None: ...  # the shards stay mapped for the next epoch
 
     def take(self, indices: np.ndarray) -> tuple[np.ndarray, ...]:
         """Inputs and, if there are any, labels of some samples, in new arrays."""
@@ -152,15 +154,6 @@ class MappedShards:
         if self._warming:
             self._warming.stop()
         self._maps.clear()
-
-
-class _Borrowed:
-    """An epoch of shards that stay mapped when it ends."""
-
-    def __init__(self, source: MappedShards) -> None:
-        self.take = source.take
-
-    def close(self) -> None: ...
 
 
 class _Warming:

@@ -80,6 +80,8 @@ class _Arrays:
     def take(self, indices: np.ndarray) -> tuple[np.ndarray, ...]:
         return tuple([_native(column.take(indices, axis=0)) for column in self.columns])
 
+    def end(self) -> None: ...
+
     def close(self) -> None: ...
 
 

@@ -33,7 +33,9 @@ import numpy as np
 
 from tinytorch.errors import ConfigError, DataError
 
-__all__ = ["COLUMNS", "Frames", "Poses", "Trajectory", "check_packages", "checksum", "find", "open_trajectory"]
+__all__ = [
+    "COLUMNS", "Frames", "Poses", "Trajectory", "check_packages", "checksum", "find", "hdf5_package", "open_trajectory", "picture_package",
+]  # fmt: skip
 
 COLUMNS = ("frame", "timestamp", "x", "y", "z", "qx", "qy", "qz", "qw")
 _NEEDED = 5  # columns; the quaternion may be missing
@@ -135,9 +137,9 @@ def check_packages(paths: Iterable[Path]) -> None:
     """Raises: ConfigError if reading one of the trajectories needs a package that is missing."""
     for path in paths:
         if path.suffix.lower() in _HDF5 and not path.is_dir():
-            _h5py(path)
+            hdf5_package(path)
         elif (path / "frames").is_dir():
-            _pillow(path)
+            picture_package(path)
 
 
 # --- opening ------------------------------------------------------------------------------------------------------
@@ -202,7 +204,7 @@ def _open_npz(path: Path, stack: ExitStack) -> tuple[Poses, Frames]:
 
 
 def _open_hdf5(path: Path, stack: ExitStack) -> tuple[Poses, Frames]:
-    h5py = _h5py(path)
+    h5py = hdf5_package(path)
     with _readable(path):
         file = stack.enter_context(h5py.File(path, "r"))
         arrays = []
@@ -213,19 +215,21 @@ def _open_hdf5(path: Path, stack: ExitStack) -> tuple[Poses, Frames]:
         return _array_poses(arrays[0], path), _ArrayFrames(arrays[1], path)  # also a dtype that nobody can have is found only here
 
 
-def _h5py(path: Path) -> Any:
+def hdf5_package(path: Path) -> Any:
+    """h5py. Raises: ConfigError if it is missing, which `path` needs."""
     try:
         import h5py
     except ImportError as error:
-        raise ConfigError(f"{path}: reading HDF5 needs h5py: pip install 'tinytorch[dino]'") from error
+        raise ConfigError(f"{path}: HDF5 needs h5py: pip install 'tinytorch[dino]'") from error
     return h5py
 
 
-def _pillow(path: Path) -> Any:
+def picture_package(path: Path) -> Any:
+    """Pillow's `Image`. Raises: ConfigError if it is missing, which `path` needs."""
     try:
         from PIL import Image
     except ImportError as error:
-        raise ConfigError(f"{path}: reading pictures needs Pillow: pip install 'tinytorch[dino]'") from error
+        raise ConfigError(f"{path}: pictures need Pillow: pip install 'tinytorch[dino]'") from error
     return Image
 
 
@@ -365,7 +369,7 @@ class _PictureFrames:
         return np.stack([self._picture(path) for path in self.paths[start:stop]])
 
     def _picture(self, path: Path) -> np.ndarray:
-        image = _pillow(path)
+        image = picture_package(path)
         with _readable(path, SyntaxError, image.DecompressionBombError), image.open(path) as picture:
             array = np.asarray(picture.convert("RGB"))
         if self.shape not in (None, array.shape):

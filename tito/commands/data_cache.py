@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -171,10 +172,7 @@ def _line(progress: Progress) -> str:
 def _bar_text(progress: Progress) -> str:
     """The line as it stands beside a bar, with the time that is left."""
     text = _line(progress).removeprefix("Progress: ")
-    if progress.remaining is None:
-        return text
-    minutes, seconds = divmod(round(progress.remaining), 60)
-    return f"{text}, {minutes // 60}:{minutes % 60:02}:{seconds:02} left"
+    return text if progress.remaining is None else f"{text}, {timedelta(seconds=round(progress.remaining))} left"
 
 
 def _say_failed(errors: Mapping[str, str], folder: Path) -> None:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -358,11 +358,12 @@ def test_stopping_early_doesnt_wait_for_another_try(server: RangeServer, prefetc
 
 def test_a_block_is_let_go_after_its_last_sample(folder: Path) -> None:
     source = loading.DirectS3(folder, block_bytes=10 * 56, workers=1).source
-    with closing(source.epoch(np.arange(200))) as epoch:
-        epoch.take(np.arange(5))
-        assert 0 in epoch.futures  # type: ignore[attr-defined]
-        epoch.take(np.arange(5, 10))
-        assert 0 not in epoch.futures  # type: ignore[attr-defined]
+    epoch = source.epoch(np.arange(200))
+    epoch.take(np.arange(5))
+    assert 0 in epoch.futures  # type: ignore[attr-defined]
+    epoch.take(np.arange(5, 10))
+    assert 0 not in epoch.futures  # type: ignore[attr-defined]
+    epoch.end()
 
 
 @pytest.mark.parametrize("options", [{"workers": 0}, {"window": 0}], ids=str)
