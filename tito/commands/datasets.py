@@ -108,12 +108,15 @@ def show(name: str, png: Path | None, as_json: bool) -> None:
     lines = [dataset.citation, f"Licence: {dataset.licence}"]
     render.panel(dataset.title, lines)
     render.say()
-    _say_text(facts) if dataset.reader == "text" else _say_images(facts)
-    if dataset.reader != "text" and not written:
-        render.say()
-        pictures.show(sheet.examples(dataset, 1)[:, 0], dataset.classes)
+    if dataset.reader == "text":
+        _say_text(facts)
+        return
+    _say_images(facts)
+    render.say()
     if written:
-        render.say(f"\nWrote {written}", bold=True)
+        render.say(f"Wrote {written}", bold=True)
+    else:
+        pictures.show(sheet.examples(dataset, 1)[:, 0], dataset.classes)
 
 
 def _say_text(facts: dict[str, Any]) -> None:

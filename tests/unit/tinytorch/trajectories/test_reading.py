@@ -129,7 +129,7 @@ def with_pose(row, column, value):
         (with_pose(2, 1, np.inf), "pose 3 of 5 has a value that is no finite number"),
         (with_pose(1, 0, 2.5), "pose 2 of 5 has no whole number from 0 to 2\\*\\*53 as its frame"),
         (with_pose(0, 0, -1.0), "pose 1 of 5 has no whole number"),
-        (with_pose(4, 0, 1e300), "pose 5 of 5 has no whole number"),
+        (with_pose(4, 0, 2.0**53 + 2), "pose 5 of 5 has no whole number"),
         (with_pose(2, 2, 1e300), r"pose 3 of 5 is more than 1e\+12 metres from the origin"),
         (with_pose(2, 4, -1e300), "pose 3 of 5 is more than"),
         (with_pose(3, 0, 4.0), "pose 4 of 5 has a frame that doesn't come after"),
