@@ -20,6 +20,7 @@ __all__ = [
     "TEMPORARY_NAME",
     "TEMPORARY_SUFFIX",
     "flush",
+    "free_space",
     "hash_of",
     "is_executable",
     "is_full",
@@ -64,6 +65,14 @@ def readable_size(count: int) -> str:
     ('0.0 KB', '1.5 KB', '2.9 MB')
     """
     return f"{count / 1024:.1f} KB" if count < 1024 * 1024 else f"{count / 1024 / 1024:.1f} MB"
+
+
+def free_space(folder: Path) -> int:
+    """Bytes that are free on the disk where `folder` is, or would be made."""
+    import shutil
+
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.is_dir())
+    return shutil.disk_usage(there).free
 
 
 def is_full(error: OSError) -> bool:

@@ -33,16 +33,20 @@ def request(
     import requests
     import urllib3
 
+    failures = (requests.RequestException, urllib3.exceptions.HTTPError)
     try:
         asked = (session or requests).request(
             method, url, headers={"Accept-Encoding": "identity", **(headers or {})}, stream=True, timeout=timeout
         )
+    except (*failures, ValueError) as error:  # ValueError: a redirect to what is no address
+        raise _failed(url, error) from error
+    try:
         with asked as response:
             if response.status_code >= 400 and response.status_code not in answers:
                 raise _refused(url, response)
             yield response
-    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise DataError(f"{url}: {_reason(error)}", retryable=_may_pass(error)) from error
+    except failures as error:
+        raise _failed(url, error) from error
 
 
 def chunks(response: requests.Response, largest: int = 1 << 18) -> Iterator[bytes]:
@@ -52,6 +56,10 @@ def chunks(response: requests.Response, largest: int = 1 << 18) -> Iterator[byte
     """
     while chunk := response.raw.read1(largest, decode_content=False):
         yield chunk
+
+
+def _failed(url: str, error: Exception) -> DataError:
+    return DataError(f"{url}: {_reason(error)}", retryable=_may_pass(error))
 
 
 def _refused(url: str, response: requests.Response) -> DataError:

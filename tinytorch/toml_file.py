@@ -7,7 +7,7 @@ __all__ = ["parse_toml"]
 
 
 def parse_toml(text: str) -> dict[str, Any]:
-    """The content of a TOML file; raises a ValueError that names the line.
+    """The content of a TOML file; raises a ValueError that says what is wrong, and in most cases the line.
 
     >>> parse_toml("answer = 42")
     {'answer': 42}
@@ -18,4 +18,7 @@ def parse_toml(text: str) -> dict[str, Any]:
         import tomllib
     else:
         import tomli as tomllib
-    return tomllib.loads(text)
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error

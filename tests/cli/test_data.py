@@ -11,7 +11,7 @@ import pytest
 
 from tests.cli.conftest import Tito
 from tests.cli.terminal import CTRL_C, Terminal
-from tests.unit.tinytorch.datasets.conftest import text_dataset
+from tests.unit.tinytorch.datasets.conftest import GOOD, HEAD, entry, packed, put, text_dataset
 from tests.unit.tinytorch.server import Drop, Server, Stall
 from tito import pictures, render
 
@@ -119,6 +119,21 @@ def test_verify_names_what_is_damaged_and_what_to_do(tito: Tito, server: Server,
     assert facts == {"whole": False, "datasets": {"text": [{"path": str(text_file(cache)), "state": "damaged"}]}}
 
 
+def test_a_damaged_array_costs_no_download(tito: Tito, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    head = HEAD.format(name="rec", reader="records", shape=[3, 2, 2])
+    members = 'samples = {train = 4, test = 2}\nmembers = {train = ["d/1.bin", "d/2.bin"], test = ["d/t.bin"]}\n'
+    (tmp_path / "own.toml").write_text(head + members + entry("rec", packed(GOOD), name="r.tar.gz"), "utf-8")
+    monkeypatch.setenv("TINYTORCH_DATASETS", str(tmp_path / "own.toml"))
+    put(cache / "datasets" / "rec", {"r.tar.gz": packed(GOOD)})
+    tito("data", "show", "rec")
+    (array,) = (cache / "datasets" / "rec").glob("train-labels-*.npy")
+    array.write_bytes(array.read_bytes()[:-1] + b"\x01")
+    answer = tito("data", "verify")
+    assert answer.status == 1 and answer.out.endswith(f"\n\nrec: delete this file, which is made again when it is needed: {array}\n")
+    array.unlink()
+    assert tito("data", "verify").status == 0
+
+
 def test_path_prints_the_folder_only(tito: Tito, cache: Path):
     assert tito("data", "path", "mnist").both == f"{cache / 'datasets' / 'mnist'}\n"
 
@@ -146,6 +161,7 @@ def test_show_a_text(tito: Tito, server: Server):
     tito("data", "download", "text")
     answer = tito("data", "show", "text")
     assert f"{len(DATA):,} characters" in answer.out and "  line 0 of the text\n" in answer.out
+    assert answer.status == 0 and answer.out.endswith("  line 7 of the text\n"), "there is nothing to draw"
     assert json.loads(tito("data", "show", "text", "--json").out)["lines"] == 20_000
     assert tito("data", "show", "text", "--png", "x.png").status == 2
 
@@ -160,7 +176,7 @@ def test_show_images_in_characters(tito: Tito):
 def test_show_writes_a_png(tito: Tito, tmp_path: Path):
     pytest.importorskip("PIL")
     answer = tito("data", "show", "digits", "--png", str(tmp_path / "digits.png"))
-    assert f"Wrote {tmp_path / 'digits.png'}" in answer.out
+    assert answer.out.endswith(f"mean 4.88\n\nWrote {tmp_path / 'digits.png'}\n"), "it isn't drawn as well"
     assert (tmp_path / "digits.png").read_bytes()[:4] == b"\x89PNG"
 
 

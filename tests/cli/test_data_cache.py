@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import distributed
@@ -104,12 +105,7 @@ def test_a_resumed_build_prints_the_lines_word_for_word(here: Path, tito: Tito):
     for name in names[:150]:
         (here / "cache" / "chunks" / name).mkdir(parents=True)
         (here / "cache" / "chunks" / name / "index.json").write_text('{"version": 1, "chunks": []}', "utf-8")
-    (here / "stopping.py").write_text(
-        "import os, signal\nfrom tinytorch.trajectories.features import colour_means\n"
-        "def features(frames):\n    os.kill(os.getpid(), signal.SIGINT)\n    return colour_means(frames)\n", "utf-8"
-    )  # fmt: skip
-    configure(here, features="stopping:features")
-    done = subprocess.run([sys.executable, "-m", "tito", *BUILD], env=environment(here), capture_output=True, encoding="utf-8", check=False)
+    done = stopped(here)
     assert done.stdout == """\
 Loaded existing progress: 150 trajectories completed
 Resuming processing: 150/500 trajectories completed
@@ -121,15 +117,47 @@ Stopped by SIGINT; what is finished is recorded. To go on: tito data cache build
     assert done.returncode == 130
 
 
-def test_the_periodic_line_is_word_for_word():
-    progress = Progress(total=500, done=150, failed=5, units=1250, processed=3, seconds=9000.0, rate=None, remaining=None, stopped=None)
-    assert data_cache._line(progress) == "Progress: 150/500 trajectories (30.0%), 1250 chunks, 2.5h elapsed"
+def stopped(here: Path, *options: str, **more: object) -> subprocess.CompletedProcess[str]:
+    """A build that is interrupted in its first trajectory."""
+    (here / "stopping.py").write_text(
+        "import os, signal\nfrom tinytorch.trajectories.features import colour_means\n"
+        "def features(frames):\n    os.kill(os.getpid(), signal.SIGINT)\n    return colour_means(frames)\n", "utf-8"
+    )  # fmt: skip
+    configure(here, features="stopping:features", **more)
+    return subprocess.run([sys.executable, "-m", "tito", *BUILD, *options], env=environment(here), capture_output=True, encoding="utf-8", check=False)
 
 
-def test_without_a_terminal_the_line_is_printed_now_and_then(here: Path, tito: Tito, monkeypatch: pytest.MonkeyPatch):
+def test_a_build_that_was_stopped_goes_on_with_the_options_it_had(here: Path):
     record_some(here, "a", "b")
-    monkeypatch.setattr(data_cache, "_EVERY", 0.0)
-    assert tito(*BUILD).out.count("trajectories (100.0%), 4 chunks, 0.0h elapsed") == 2
+    done = stopped(here, "--cache-dir", "a cache", "--workers", "0", "--metrics", "m.prom", "--force-rebuild")
+    assert done.stdout.endswith(
+        "\nStopped by SIGINT; what is finished is recorded. To go on: "
+        "tito data cache build --config config/data/dino_cache.yaml --cache-dir 'a cache' --workers 0 --metrics m.prom\n"
+    )
+
+
+def test_a_build_without_progress_tracking_that_was_stopped_has_nothing_to_go_on_from(here: Path):
+    record_some(here, "a", "b")
+    done = stopped(here, enable_progress_tracking=False)
+    assert done.stdout.endswith("\nStopped by SIGINT; nothing is recorded. To begin again: tito data cache build --config config/data/dino_cache.yaml\n")
+
+
+AT_150 = Progress(total=500, done=150, failed=5, units=1250, processed=3, seconds=9000.0, rate=None, remaining=None, stopped=None)
+
+
+def test_the_periodic_line_is_word_for_word():
+    assert data_cache._line(AT_150) == "Progress: 150/500 trajectories (30.0%), 1250 chunks, 2.5h elapsed"
+
+
+@pytest.mark.parametrize(("every", "printed"), [(0.0, [150, 151, 151]), (1000.0, [151])], ids=["now", "later"])
+def test_without_a_terminal_the_line_is_printed_now_and_then(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, every, printed):
+    monkeypatch.setattr(data_cache, "_EVERY", every)
+    with data_cache._Watcher(Path("cache")) as watcher:
+        for progress in (replace(AT_150, done=0, failed=0), AT_150, replace(AT_150, done=151)):
+            watcher.report(progress)
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first == "Processing 500 trajectories into cache"
+    assert [line.partition("/")[0] for line in lines] == [f"Progress: {done}" for done in printed]
 
 
 # --- build --------------------------------------------------------------------------------------------------------
@@ -278,6 +306,24 @@ def test_list_names_the_caches_with_what_they_hold(built: Path, tito: Tito):
     assert lines[1].startswith("trajectories  1          1       2 ") and lines[1].endswith(f"  {built}")
     (cache,) = json.loads(tito("data", "cache", "list", "--json", "--root", "config").out)["caches"]
     assert (cache["folder"], cache["completed"], cache["failed"], cache["chunks"]) == (str(built), 1, 1, 2)
+
+
+def test_a_cache_that_cant_be_read_hides_no_other_from_the_list(built: Path, here: Path, tito: Tito):
+    write_progress(here / "other", [], [])
+    path = here / "other" / "progress.json"
+    path.write_text(path.read_text("utf-8").replace("total_chunks", "chunks"), "utf-8")
+    answer = tito("data", "cache", "list")
+    assert answer.status == 1 and len(answer.out.splitlines()) == 2 and answer.out.splitlines()[1].endswith(f"  {built}")
+    assert "total_chunks is missing" in answer.err and str(path) in answer.err
+    listed = tito("data", "cache", "list", "--json")
+    assert listed.status == 1 and [cache["folder"] for cache in json.loads(listed.out)["caches"]] == [str(built)]
+
+
+def test_many_failed_trajectories_are_told_as_a_number(here: Path, tito: Tito):
+    write_progress(here / "cache", [], [f"traj_{number:03}" for number in range(23)])
+    answer = tito(*SHOW).out.splitlines()
+    assert answer[-2:] == ["  - traj_019", "  ... and 3 more; all with: tito data cache show --cache-dir cache --json"]
+    assert tito("data", "cache", "reset-failed", "--cache-dir", "cache").out.splitlines()[-2:] == ["  - traj_019", "  ... and 3 more"]
 
 
 def test_list_says_that_there_is_none(tito: Tito):

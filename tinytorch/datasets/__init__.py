@@ -15,7 +15,7 @@ _Pictures = Literal["mnist", "fashion-mnist", "cifar10"]
 
 
 def names() -> list[str]:
-    """What `load` knows."""
+    """The names of the datasets that `load` knows, sorted."""
     from tinytorch.datasets import registry
 
     return sorted(registry.datasets())

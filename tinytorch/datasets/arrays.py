@@ -18,10 +18,11 @@ import numpy as np
 
 from tinytorch import files
 from tinytorch.datasets import cache
+from tinytorch.datasets.cache import Checked
 from tinytorch.datasets.registry import Dataset, File
 from tinytorch.errors import DataError
 
-__all__ = ["Images", "Text", "compared", "images", "text"]
+__all__ = ["Images", "Text", "images", "text", "verify"]
 
 _AROUND = 4 << 20  # bytes of an archive beside the members that are wanted
 _DAMAGE = (OSError, EOFError, zlib.error, tarfile.TarError)
@@ -41,7 +42,10 @@ class Text(NamedTuple):
 
 
 def text(dataset: Dataset) -> Text:
-    """The whole text."""
+    """The whole text.
+
+    Raises: DataError if it is missing, damaged, or no UTF-8.
+    """
     (file,) = dataset.files
     path = _sound(dataset, file)
     try:
@@ -55,6 +59,8 @@ def images(dataset: Dataset, split: str) -> Images:
 
     The first time, the files are checked and read, and the arrays kept beside them if there is room and permission.
     From then on they are mapped: what isn't looked at isn't read, and writing changes only the caller's copy.
+
+    Raises: DataError if a file is missing or damaged, or doesn't hold what the registry says.
     """
     places = _places(dataset, split)
     stored = [_stored(path, shape, dtype) for path, shape, dtype in places]
@@ -65,23 +71,30 @@ def images(dataset: Dataset, split: str) -> Images:
     return Images(stored[0], stored[1])
 
 
-def compared(dataset: Dataset) -> Iterator[tuple[Path, bool]]:
-    """Each kept array, and whether it is what its file says."""
+def verify(dataset: Dataset) -> list[Checked]:
+    """Each file of the dataset, its checksum compared, and, if all are whole, each kept array, compared with its file.
+
+    Raises: DataError if a file can't be read.
+    """
+    found = [cache.checked(cache.folder(dataset) / file.name, file) for file in dataset.files]
+    if dataset.is_bundled or any(file.state != "whole" for file in found):
+        return found
     for split in dataset.samples:
         places = _places(dataset, split)
-        if not dataset.is_bundled and any(path.exists() for path, _, _ in places):
+        if any(path.exists() for path, _, _ in places):
             for (path, shape, dtype), array in zip(places, _read(dataset, split), strict=True):
                 if path.exists():
                     stored = _stored(path, shape, dtype)
-                    yield path, stored is not None and np.array_equal(stored, array)
+                    found.append(Checked(path, "damaged" if stored is None or not np.array_equal(stored, array) else "whole"))
+    return found
 
 
 def _places(dataset: Dataset, split: str) -> list[tuple[Path, tuple[int, ...], type]]:
     """Path, shape and type of the kept images and labels. The name changes with the files that they are made from."""
-    print_ = hashlib.sha256("".join(file.checksum for file in dataset.files).encode()).hexdigest()[:8]
+    fingerprint = hashlib.sha256("".join(file.checksum for file in dataset.files).encode()).hexdigest()[:8]
     count = dataset.samples[split]
     shapes = {"images": ((count, *dataset.shape), np.uint8), "labels": ((count,), np.int64)}
-    return [(cache.folder(dataset) / f"{split}-{part}-{print_}.npy", *kind) for part, kind in shapes.items()]
+    return [(cache.folder(dataset) / f"{split}-{part}-{fingerprint}.npy", *kind) for part, kind in shapes.items()]
 
 
 def _stored(path: Path, shape: tuple[int, ...], dtype: type) -> np.ndarray | None:

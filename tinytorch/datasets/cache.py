@@ -56,7 +56,10 @@ def length(path: Path) -> int:
 
 
 def checked(path: Path, file: File) -> Checked:
-    """What became of a file, by its checksum."""
+    """What became of a file, by its checksum.
+
+    Raises: DataError if it is there and can't be read.
+    """
     if not path.is_file():
         return Checked(path, "missing")
     try:
@@ -67,15 +70,16 @@ def checked(path: Path, file: File) -> Checked:
 
 
 def is_whole(dataset: Dataset, file: File) -> bool:
-    """Whether the file is there with the right checksum."""
+    """Whether the file is there with the right checksum; raises as `checked` does."""
     return checked(folder(dataset) / file.name, file).state == "whole"
 
 
 @contextmanager
 def locked(dataset: Dataset, name: str, *, timeout: float) -> Iterator[None]:
-    """Hold the lock on one of the dataset's files; `TimeoutError` if another process does.
+    """Hold the lock on one of the dataset's files.
 
-    Raises: DataError if nothing can be written to the cache.
+    Raises: TimeoutError if another process still holds it after `timeout` seconds; DataError if nothing can be written to
+        the cache.
     """
     path = cache_folder() / "locks" / f"{dataset.name}-{name}.lock"  # apart: a lock file that somebody deletes is no lock
     with ExitStack() as held:
@@ -99,16 +103,12 @@ def made(dataset: Dataset) -> list[Path]:
         return []
     names = {file.name + end for file in dataset.files for end in ("", ".part", ".part.json", ".part.json.part")}
     there = sorted(folder(dataset).glob("*")) if folder(dataset).is_dir() else []
-    return [path for path in there if path.name in names or _is_array(path)]
+    return [path for path in there if path.name in names or _ARRAYS.fullmatch(path.name.removesuffix(".part"))]
 
 
 def leftovers(dataset: Dataset) -> list[Path]:
     """Of these, what belongs to downloads that were not finished."""
     return [path for path in made(dataset) if path.name.endswith((".part", ".part.json"))]
-
-
-def _is_array(path: Path) -> bool:
-    return bool(_ARRAYS.fullmatch(path.name.removesuffix(".part")))
 
 
 def remove(dataset: Dataset, listed: Callable[[Dataset], list[Path]] = made) -> list[Path]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 import os
 import queue
 import re
-import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -16,7 +15,7 @@ from tinytorch.datasets import cache, registry
 from tinytorch.datasets.fetch import Fetch, NotFetched, Progress, Stopped
 from tinytorch.datasets.registry import Dataset, File
 from tinytorch.errors import ConfigError, DataError
-from tinytorch.files import readable_size
+from tinytorch.files import free_space, readable_size
 from tinytorch.places import cache_folder
 from tinytorch.retry import ExponentialBackoffPolicy
 
@@ -50,7 +49,8 @@ def download(
 ) -> list[Path]:
     """Bring datasets into the cache, and return their folders. What is there already, and whole, is left as it is.
 
-    `report` is told how far each file is, by one thread at a time.
+    `report` is told how far each file is, by one thread at a time. `timeout` has the seconds to connect, and those that
+    may pass without a byte.
 
     Raises: ConfigError for a name that isn't known; DataError if something can't be fetched or there is no room. What
         has arrived is kept, and the next call goes on from there.
@@ -69,13 +69,10 @@ def _check_room(wanted: Sequence[Dataset]) -> None:
     arrays = sum(d.array_size for d in wanted if d.name in to_come)
     parts = sum(cache.length(path) for d in wanted for path in cache.leftovers(d))
     needed = max(sum(to_come.values()) - parts, 0) + arrays
-    if not to_come:
-        return
-    place = next(path for path in (cache_folder(), *cache_folder().parents) if path.exists())
-    if (free := shutil.disk_usage(place).free) < needed:
+    if to_come and (free := free_space(cache_folder())) < needed:
         raise DataError(
             f"{', '.join(to_come)} needs {readable_size(needed)} ({readable_size(needed - arrays)} to download, {readable_size(arrays)} unpacked), "
-            f"and {readable_size(free)} are free at {place}. Make room, or choose a folder on another disk: TINYTORCH_CACHE=DIR"
+            f"and {readable_size(free)} are free at {cache_folder()}. Make room, or choose a folder on another disk: TINYTORCH_CACHE=DIR"
         )
 
 
@@ -101,7 +98,9 @@ class _Run:
         for task in tasks:
             todo.put(task)
         # daemons: after Ctrl-C nobody waits for one that hears nothing from its server, and what it has written is safe
-        threads = [threading.Thread(target=self._work, args=(todo,), daemon=True) for _ in range(min(AT_ONCE, len(tasks)))]
+        threads = [
+            threading.Thread(target=self._work, args=(todo,), name="tinytorch-download", daemon=True) for _ in range(min(AT_ONCE, len(tasks)))
+        ]
         for thread in threads:
             thread.start()
         try:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Fetch", "NotFetched", "NotWritten", "Progress", "Stopped"]
 
+_HEADER = re.compile(r"[ -~\x80-\xff]*")  # what can be sent as a header
+_SIZE = r"\d{1,19}"  # a number of bytes; int() refuses thousands of digits
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -104,10 +107,11 @@ class _Part:
             self.origin = replace(self.origin, pieces=self.origin.pieces + 1)
 
     def _noted(self) -> _Origin:
-        """What the note says. A part without a readable one is begun again."""
-        with suppress(OSError, ValueError, TypeError):
+        """What the note says. A part without a usable one is begun again."""
+        with suppress(OSError, ValueError, TypeError, RecursionError):
             noted = _Origin(**json.loads(self.note.read_bytes()))
-            if isinstance(noted.pieces, int) and isinstance(noted.size, int | None) and isinstance(noted.url, str):
+            is_typed = isinstance(noted.pieces, int) and isinstance(noted.size, int | None) and isinstance(noted.url, str)
+            if is_typed and all(_HEADER.fullmatch(text) for text in (noted.etag or "", noted.last_modified or "")):
                 return noted
         return _Origin()
 
@@ -317,12 +321,12 @@ def _from_server(url: str, offset: int, origin: _Origin, timeout: tuple[float, f
         etag, date = head.get("ETag"), head.get("Last-Modified")
         chunks = http.chunks(response)
         if response.status_code == 206:
-            place = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", head.get("Content-Range", "").strip())
-            size = int(place[3]) if place and place[3] != "*" else origin.size
+            place = re.fullmatch(rf"bytes ({_SIZE})-{_SIZE}/({_SIZE}|\*)", head.get("Content-Range", "").strip())
+            size = int(place[2]) if place and place[2] != "*" else origin.size
             yield _Answer(int(place[1]) if place else None, size, etag, date, chunks)
         elif response.status_code == 200:
             length = head.get("Content-Length", "")
-            yield _Answer(0, int(length) if length.isdecimal() else None, etag, date, chunks)
+            yield _Answer(0, int(length) if re.fullmatch(_SIZE, length) else None, etag, date, chunks)
         elif response.status_code == 416:
             yield _Answer(None, None, None, None, chunks)
         else:

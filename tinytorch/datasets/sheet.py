@@ -14,7 +14,8 @@ __all__ = ["examples", "facts", "save_png", "shrunk"]
 
 _FIRST_LINES = 8
 _ENLARGED = 48  # pixels that an image has at least in a PNG
-_CAPTION = 110  # pixels for the name of a class
+_LETTERS = 14  # pixels that a caption's are high
+_GAP = 8  # pixels around a caption
 
 
 def facts(dataset: Dataset) -> dict[str, Any]:
@@ -39,18 +40,18 @@ def _split_facts(dataset: Dataset, split: str) -> dict[str, Any]:
 def examples(dataset: Dataset, count: int) -> np.ndarray:
     """The first `count` images of each class: (classes, count, height, width, 3) uint8, as they are seen.
 
-    Raises: ConfigError for a text, or images of another kind than (height, width) and (3, height, width).
+    Raises: ConfigError for a text, or images of another kind than (height, width) and (1 or 3, height, width).
     """
     if len(dataset.shape) not in (2, 3) or (len(dataset.shape) == 3 and dataset.shape[0] not in (1, 3)):
-        raise ConfigError(f"{dataset.name} can't be drawn: its shape is {dataset.shape}, and images are (height, width) or (3, height, width)")
+        raise ConfigError(f"{dataset.name} can't be drawn: its shape is {dataset.shape}, and images are (height, width) or (1 or 3, height, width)")
     images, labels = _images(dataset, dataset.splits[0])
     height, width = dataset.shape[-2:]
+    images = images.reshape(len(images), -1, height, width).transpose(0, 2, 3, 1)  # one channel or three, last
     sheet = np.zeros((len(dataset.classes), count, height, width, 3), np.uint8)
     brightest = max(int(images.max()), 1)
     for number in range(len(dataset.classes)):
         found = images[np.flatnonzero(labels == number)[:count]]
-        seen = found.reshape(len(found), -1, height, width).transpose(0, 2, 3, 1)  # one channel or three, last
-        sheet[number, : len(found)] = seen if brightest > 100 else seen.astype(np.float64) * 255 / brightest
+        sheet[number, : len(found)] = found if brightest > 100 else found.astype(np.float64) * 255 / brightest
     return sheet
 
 
@@ -73,19 +74,21 @@ def save_png(dataset: Dataset, path: Path, *, columns: int = 10) -> Path:
     Raises: ConfigError without Pillow; DataError if the file can't be written.
     """
     try:
-        from PIL import Image, ImageDraw
+        from PIL import Image, ImageDraw, ImageFont
     except ImportError as error:
         raise ConfigError("a PNG needs Pillow: pip install 'tinytorch[report]'") from error
     sheet = examples(dataset, columns)
-    size = max(1, -(-_ENLARGED // sheet.shape[3]))
+    size = -(-_ENLARGED // sheet.shape[3])
     height, width = sheet.shape[2] * size + 2, sheet.shape[3] * size + 2
-    picture = Image.new("RGB", (_CAPTION + columns * width, len(sheet) * height), "white")
+    font = ImageFont.load_default(_LETTERS)
+    left = int(max(map(font.getlength, dataset.classes))) + 2 * _GAP
+    picture = Image.new("RGB", (left + columns * width, len(sheet) * height), "white")
     draw = ImageDraw.Draw(picture)
     for row, (name, images) in enumerate(zip(dataset.classes, sheet, strict=True)):
-        draw.text((6, row * height + height // 2), name[:16], fill="black", anchor="lm")
+        draw.text((_GAP, row * height + height // 2), name, fill="black", font=font, anchor="lm")
         for column, image in enumerate(images):
             tile = Image.fromarray(image).resize((width - 2, height - 2), Image.Resampling.NEAREST)
-            picture.paste(tile, (_CAPTION + column * width, row * height))
+            picture.paste(tile, (left + column * width, row * height))
     path = path if path.suffix.lower() == ".png" else path.with_name(f"{path.name}.png")
     try:
         picture.save(path, format="PNG")

@@ -25,14 +25,14 @@ class Blocks:
     """How many samples each block has."""
 
     def __init__(self, counts: Sequence[int]) -> None:
-        self.counts = counts
-        self._counts = np.asarray(counts, np.int64)
-        self.ends = np.cumsum(self._counts)
+        self.counts = np.asarray(counts, np.int64)
+        self.ends = np.cumsum(self.counts)
+        self.starts = self.ends - self.counts
 
     def order(self, shuffle: bool, window: int | None, rng: np.random.Generator) -> np.ndarray:
         """The order of an epoch: shuffled within `window` blocks, or, if that is None, all over."""
         if not shuffle or window is None:
-            return full_order(sum(self.counts), shuffle, rng)
+            return full_order(int(self.counts.sum()), shuffle, rng)
         return window_order(self.counts, window, rng)
 
     def of(self, indices: np.ndarray) -> np.ndarray:
@@ -46,7 +46,7 @@ class Blocks:
         blocks = self.of(indices)
         by_block = blocks.argsort(kind="stable")
         found, starts = np.unique(blocks[by_block], return_index=True)
-        own = indices[by_block] - (self.ends[blocks[by_block]] - self._counts[blocks[by_block]])
+        own = indices[by_block] - self.starts[blocks[by_block]]
         sorted_batch = [np.empty((len(indices), *part.shape), part.dtype) for part in rows]
         for block, start, end in zip(found.tolist(), starts.tolist(), [*starts[1:].tolist(), len(indices)], strict=True):
             for part, column in zip(sorted_batch, arrays(block), strict=True):

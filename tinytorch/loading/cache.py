@@ -58,7 +58,7 @@ class ShardCache:
             if kept is not None:  # another process fetched it meanwhile
                 return kept
             data = fetch()
-            check(shard, sha256(data), len(data), place)
+            check(shard, place, len(data), sha256(data))
             self._keep(shard, data)
         kept = self._kept(shard)
         return np.frombuffer(data, np.uint8) if kept is None else kept  # gone again, or no room: then in memory only
@@ -95,8 +95,11 @@ class ShardCache:
             raise self._refused(error) from error
         if shard.sha256 not in self._good:
             if sha256(data.data) != shard.sha256:
-                del data
-                path.unlink(missing_ok=True)
+                del data  # Windows removes no file that is mapped
+                try:
+                    path.unlink(missing_ok=True)
+                except OSError as error:  # a cache that others fill and we may only read
+                    raise self._refused(error) from error
                 return None
             self._good.add(shard.sha256)
         elif len(data) != shard.nbytes:  # cut short since

@@ -7,7 +7,6 @@ batch number i gives its transform the generator `default_rng([seed, i])`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -32,8 +31,8 @@ class Epoch(Protocol):
     def take(self, indices: np.ndarray) -> tuple[np.ndarray, ...]:
         """Inputs and, if there are any, labels of some samples, as they are stored, in new arrays."""
 
-    def close(self) -> None:
-        """End threads, let go of files. May be called from another thread than `take`, and twice."""
+    def end(self) -> None:
+        """End threads, let go of what the epoch needs alone. May be called from another thread than `take`."""
 
 
 class Source(Protocol):
@@ -129,16 +128,15 @@ class Loader:
         size, numbers = self.batch_size, range(position.batch, len(self))
         left = order[numbers.start * size : numbers.stop * size]
         parts = [left[at : at + size] for at in range(0, len(left), size)]
-        with closing(self.source.epoch(left)) as epoch:
-            jobs = (partial(self._batch, epoch, part, seed, number) for number, part in zip(numbers, parts, strict=True))
-            loaded = ahead(jobs, self.prefetch)
-            try:
-                for number, batch in zip(numbers, loaded, strict=True):
-                    position.batch = number + 1
-                    yield batch
-            finally:
-                epoch.close()  # first: the thread may be waiting for it
-                loaded.close()  # type: ignore[attr-defined]  # it is a generator
+        epoch = self.source.epoch(left)
+        loaded = ahead((partial(self._batch, epoch, part, seed, number) for number, part in zip(numbers, parts, strict=True)), self.prefetch)
+        try:
+            for number, batch in zip(numbers, loaded, strict=True):
+                position.batch = number + 1
+                yield batch
+        finally:
+            epoch.end()  # first: the thread may be waiting for it
+            loaded.close()  # type: ignore[attr-defined]  # it is a generator
         if self._position is position:
             self._position = None
 
@@ -163,20 +161,25 @@ class Loader:
         Without a generator of its own, the loader draws from the process-wide one what it drew then, and leaves it as
         it was: whoever resumes puts that back too (`tinytorch.random.set_state`).
 
-        Raises: ValueError, and nothing changes, if the state is that of a loader of other data, batches or order.
+        Raises: ValueError, and nothing changes, if it is no state, or that of a loader of other data, batches or order.
         """
-        if state_dict["version"] != _STATE_VERSION:
-            raise ValueError(f"load_state_dict: version {state_dict['version']!r}, and this TinyTorch reads {_STATE_VERSION}")
-        described, found = self._described(), state_dict["data"]
-        differing = [f"{name} {found.get(name)!r} instead of {value!r}" for name, value in described.items() if found.get(name) != value]
+        if state_dict.get("version") != _STATE_VERSION:
+            raise ValueError(f"load_state_dict: version {state_dict.get('version')!r}, and this TinyTorch reads {_STATE_VERSION}")
+        try:
+            found, order, batch = dict(state_dict["data"]), state_dict["order"], int(state_dict["batch"])
+            type(self._generator().bit_generator)().state = order
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"load_state_dict: no state of a loader: {error!r}") from error
+        differing = [f"{name} {found.get(name)!r} instead of {value!r}" for name, value in self._described().items() if found.get(name) != value]
         if differing:
             raise ValueError(f"load_state_dict: the state is another loader's, with {', '.join(differing)}")
-        position = _Position(dict(state_dict["order"]), int(state_dict["batch"]))
-        self._position, self._resume_at = None, position if position.batch else None
-        if not position.batch and self.rng is not None:
-            self.rng.bit_generator.state = position.order
-        if position.batch:
-            self._position = _Position(position.order, position.batch)  # also what state_dict says until it goes on
+        if not 0 <= batch <= len(self):
+            raise ValueError(f"load_state_dict: batch {batch}, and the loader has {len(self)}")
+        self._position = self._resume_at = None
+        if batch:
+            self._resume_at = self._position = _Position(dict(order), batch)  # also what state_dict says until it goes on
+        elif self.rng is not None:
+            self.rng.bit_generator.state = order
 
     def _described(self) -> dict[str, Any]:
         """What a state depends on."""

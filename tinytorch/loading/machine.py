@@ -1,11 +1,20 @@
-"""What the machine has to give: memory that is free, and what kind of place a folder is."""
+"""What the machine has to give: cores, memory that is free, and what kind of place a folder is."""
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-__all__ = ["free_memory", "is_network_mount"]
+__all__ = ["FITS", "UNKNOWN_MEMORY", "cores", "free_memory", "is_network_mount"]
+
+FITS = 0.8  # of what is free, of memory or disk: data up to this can stay there
+UNKNOWN_MEMORY = 2 * 2**30  # bytes that are taken for free where nobody says
 
 _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "lustre", "beegfs", "afs", "fuse.sshfs", "fuse.s3fs", "fuse.rclone", "fuse.gcsfuse"}
+
+
+def cores() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def free_memory() -> int | None:

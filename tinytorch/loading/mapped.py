@@ -2,8 +2,11 @@
 from __future__ import annotations
 
 import mmap
+import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from io import FileIO
 from os import PathLike
 from typing import Any
 
@@ -12,7 +15,7 @@ import numpy as np
 from tinytorch.errors import DataError
 from tinytorch.loading.blocks import Blocks, checked_window
 from tinytorch.loading.loader import Loader
-from tinytorch.loading.machine import free_memory
+from tinytorch.loading.machine import FITS, UNKNOWN_MEMORY, free_memory
 from tinytorch.loading.shards import Shard, check, read_index
 from tinytorch.loading.stores import FolderStore, open_store
 
@@ -20,8 +23,6 @@ __all__ = ["MappedShards", "PreWarmed"]
 
 Report = Callable[[int, int], None]
 _PIECE = 4 * 2**20  # bytes read at a time
-_SHARE = 0.8  # of the memory that is free may be filled by reading ahead
-_UNKNOWN_MEMORY = 2 * 2**30
 
 
 class PreWarmed(Loader):
@@ -65,10 +66,8 @@ class MappedShards:
         self.window = checked_window(window, "PreWarmed")
         self.folder, self.index = store.path, read_index(store)
         for shard in self.index.shards:
-            length = store.size(shard.file)
-            check(shard, shard.sha256, length, store.place)
+            check(shard, store.place, store.size(shard.file))
         self.count = self.index.count
-        self.verify = verify
         self._blocks = Blocks([shard.count for shard in self.index.shards])
         self._locks = [threading.Lock() for _ in self.index.shards]
         self._good = [not verify] * len(self.index.shards)
@@ -82,8 +81,10 @@ class MappedShards:
     def order(self, shuffle: bool, rng: np.random.Generator) -> np.ndarray:
         return self._blocks.order(shuffle, self.window, rng)
 
-    def epoch(self, order: np.ndarray) -> _Borrowed:
-        return _Borrowed(self)
+    def epoch(self, order: np.ndarray) -> MappedShards:
+        return self
+
+    def end(self) -> None: ...  # the shards stay mapped for the next epoch
 
     def take(self, indices: np.ndarray) -> tuple[np.ndarray, ...]:
         """Inputs and, if there are any, labels of some samples, in new arrays."""
@@ -100,10 +101,21 @@ class MappedShards:
 
     def _mapped(self, number: int) -> tuple[np.ndarray, ...]:
         shard = self.index.shards[number]
-        with (self.folder / shard.file).open("rb") as file:
+        with self._opened(shard) as file:
+            check(shard, str(self.folder), os.fstat(file.fileno()).st_size)
             data = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
-        check(shard, shard.sha256, len(data), str(self.folder))
         return self.index.arrays(data, shard.count)
+
+    @contextmanager
+    def _opened(self, shard: Shard) -> Iterator[FileIO]:
+        """The file of a shard; what goes wrong with it becomes a DataError that names it."""
+        try:
+            with (self.folder / shard.file).open("rb", buffering=0) as file:
+                yield file
+        except DataError:
+            raise
+        except OSError as error:
+            raise DataError(f"{self.folder / shard.file}: {error.strerror or error}") from error
 
     def read(self, number: int, go_on: Callable[[int], bool]) -> None:
         """Read a shard from beginning to end, and check it. `go_on` gets the bytes of each piece, and may end it.
@@ -117,19 +129,16 @@ class MappedShards:
         """Read and check a shard, whose lock is held."""
         import hashlib
 
-        shard, digest, length, is_good = self.index.shards[number], hashlib.sha256(), 0, self._good[number]
-        buffer = bytearray(_PIECE)
-        try:
-            with (self.folder / shard.file).open("rb", buffering=0) as file:
-                while got := file.readinto(buffer):
-                    length += got
-                    if not is_good:
-                        digest.update(memoryview(buffer)[:got])
-                    if not go_on(got):
-                        return
-        except OSError as error:
-            raise DataError(f"{self.folder / shard.file}: {error.strerror or error}") from error
-        check(shard, shard.sha256 if is_good else digest.hexdigest(), length, str(self.folder))
+        shard, length, buffer = self.index.shards[number], 0, bytearray(_PIECE)
+        digest = None if self._good[number] else hashlib.sha256()
+        with self._opened(shard) as file:
+            while got := file.readinto(buffer):
+                length += got
+                if digest:
+                    digest.update(memoryview(buffer)[:got])
+                if not go_on(got):
+                    return
+        check(shard, str(self.folder), length, digest.hexdigest() if digest else None)
         self._good[number] = True
 
     def warm(self, report: Report | None = None) -> None:
@@ -145,15 +154,6 @@ class MappedShards:
         if self._warming:
             self._warming.stop()
         self._maps.clear()
-
-
-class _Borrowed:
-    """An epoch of shards that stay mapped when it ends."""
-
-    def __init__(self, source: MappedShards) -> None:
-        self.take = source.take
-
-    def close(self) -> None: ...
 
 
 class _Warming:
@@ -202,6 +202,5 @@ class _Warming:
 def _fitting(shards: Sequence[Shard]) -> Sequence[Shard]:
     """The first shards that fit into free memory: reading more would push out of it what was read before."""
     free = free_memory()
-    room = _UNKNOWN_MEMORY if free is None else _SHARE * free
     ends = np.cumsum([shard.nbytes for shard in shards])
-    return shards[: int(np.searchsorted(ends, room, "right"))]
+    return shards[: int(np.searchsorted(ends, FITS * (UNKNOWN_MEMORY if free is None else free), "right"))]

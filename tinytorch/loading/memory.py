@@ -1,16 +1,18 @@
 """All samples in memory, as arrays."""
 from __future__ import annotations
 
+from contextlib import closing
 from os import PathLike
 from typing import Any
 
 import numpy as np
 
-from tinytorch.files import sha256
+from tinytorch.errors import DataError
+from tinytorch.files import readable_size, sha256
 from tinytorch.loading.loader import Loader
 from tinytorch.loading.order import full_order
 from tinytorch.loading.shards import check, read_index
-from tinytorch.loading.stores import Store, open_store
+from tinytorch.loading.stores import Store, store_at
 
 __all__ = ["InMemory"]
 
@@ -39,21 +41,22 @@ class InMemory(Loader):
     ) -> InMemory:
         """Read all shards at `place`, a folder, an address or an open store, and check them.
 
-        Raises: DataError, naming the shard, if one is damaged; whatever the store raises if it can't be read.
+        Raises: DataError, naming the shard, if one is damaged, or if memory can't hold them; whatever the store raises if
+            it can't be read.
         """
-        store = open_store(place) if isinstance(place, str | PathLike) else place
-        try:
+        with store_at(place) as store, closing(store):
             index = read_index(store)
-            columns = [np.empty((index.count, *rows.shape), rows.dtype) for rows in index.rows]
+            try:
+                columns = [np.empty((index.count, *rows.shape), rows.dtype) for rows in index.rows]
+            except MemoryError as error:
+                raise DataError(f"{store.place}: {readable_size(index.nbytes)} don't fit into memory. Use PreWarmed or LocalCache") from error
             at = 0
             for shard in index.shards:
                 data = store.read(shard.file)
-                check(shard, sha256(data), len(data), store.place)
+                check(shard, store.place, len(data), sha256(data))
                 for column, part in zip(columns, index.arrays(np.frombuffer(data, np.uint8), shard.count), strict=True):
                     column[at : at + shard.count] = part
                 at += shard.count
-        finally:
-            store.close()
         return cls(columns[0], columns[1] if len(columns) > 1 else None, batch_size, shuffle, **options)
 
 
@@ -76,6 +79,8 @@ class _Arrays:
 
     def take(self, indices: np.ndarray) -> tuple[np.ndarray, ...]:
         return tuple([_native(column.take(indices, axis=0)) for column in self.columns])
+
+    def end(self) -> None: ...
 
     def close(self) -> None: ...
 

@@ -17,7 +17,7 @@ def full_order(count: int, shuffle: bool, rng: np.random.Generator) -> np.ndarra
     return rng.permutation(count) if shuffle else np.arange(count)
 
 
-def window_order(counts: Sequence[int], window: int, rng: np.random.Generator) -> np.ndarray:
+def window_order(counts: Sequence[int] | np.ndarray, window: int, rng: np.random.Generator) -> np.ndarray:
     """The numbers of all samples, (sum of counts,), of blocks with `counts` samples each.
 
     The blocks are shuffled; then the samples of the first `window` of them among each other, of the next `window`, and

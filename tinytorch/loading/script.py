@@ -6,7 +6,7 @@ from pathlib import Path
 from string import Template
 
 from tinytorch.errors import DataError
-from tinytorch.loading.advice import Advice
+from tinytorch.loading.advice import NEEDS_SHARDS, Advice, called
 
 __all__ = ["pytorch_script"]
 
@@ -125,7 +125,7 @@ _NO_WORKERS = """\
             # cost more than making them. If you add slow transforms in Python, try 2 and persistent_workers=True.
             num_workers=0,"""
 _WORKERS = """\
-            # Shards come from elsewhere: while one process waits for the network, others load. They share the cache.
+            # The data comes from elsewhere: while one process waits for the network, others load.
             num_workers={workers},
             persistent_workers=True,  # starting them costs more than a second, also for the next epoch
             prefetch_factor=4,  # batches that each has ready: a slow shard is not felt at once"""
@@ -138,17 +138,15 @@ def pytorch_script(advice: Advice, file: str = "loader.py") -> str:
     """
     known = advice.facts
     if known.form != "shards":
-        raise DataError(f"{known.place} holds no shards, which the script reads. Write it as shards first: tinytorch.loading.write_shards")
+        raise DataError(f"{known.place} holds no shards, which the script reads. {NEEDS_SHARDS}")
     place = known.place if "://" in known.place else os.path.abspath(known.place)  # noqa: PTH100  # resolves no link
     parameters = {name: value for name, value in advice.parameters.items() if name != "prefetch"}
-    listed = "".join(f", {name}={value!r}" for name, value in parameters.items())
-    function = "InMemory.from_shards" if advice.strategy == "InMemory" else advice.strategy
     is_streamed = advice.strategy in ("LocalCache", "DirectS3")
     window = parameters.get("window")
     unit = "shards" if advice.strategy != "DirectS3" else "blocks"
     return _SCRIPT.substitute(
         count=f"{known.samples:,}", reasons="\n".join(advice.reasons), module=Path(file).stem, file=file, strategy=advice.strategy,
-        extra="[s3]" if known.kind == "s3" else "", place=repr(place), opened=f"{function}(PLACE{listed})",
+        extra="[s3]" if known.kind == "s3" else "", place=repr(place), opened=called(advice.function, "PLACE", **parameters),
         order=f"The samples of {window} {unit} are shuffled together, so that few are in use at a time." if window else "All samples are shuffled together.",
-        options=_WORKERS.format(workers=max(1, min(4, known.cores))) if is_streamed else _NO_WORKERS,
+        options=_WORKERS.format(workers=min(4, known.cores)) if is_streamed else _NO_WORKERS,
     )  # fmt: skip

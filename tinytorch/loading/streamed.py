@@ -149,7 +149,7 @@ class _Fetching:
         self.sequence = found[first.argsort()].tolist()
         self.place = {block: place for place, block in enumerate(self.sequence)}
         self.left = np.bincount(needed, minlength=len(source.blocks.counts))  # samples still to be asked for, by block
-        self.lock = threading.Lock()  # an epoch may be closed while its thread submits
+        self.lock = threading.Lock()  # an epoch may be ended while its thread submits
         self.submitted = 0
         self.futures: dict[int, Future[Arrays]] = {}
         self.stopping = threading.Event()
@@ -170,13 +170,13 @@ class _Fetching:
         """Let these blocks be fetched, and as many after them as shall be ahead."""
         with self.lock:
             if self.stopping.is_set():
-                raise RuntimeError("the epoch was closed")  # nobody is there to see it
+                raise RuntimeError("the epoch has ended")  # nobody is there to see it
             end = max((self.place[block] + self.source.ahead + 1 for block in blocks), default=0)
             for block in self.sequence[self.submitted : end]:
                 self.futures[block] = self.pool.submit(self.source.fetch, block)
                 self.submitted += 1
 
-    def close(self) -> None:
+    def end(self) -> None:
         with self.lock:
             self.stopping.set()
         self.pool.shutdown(cancel_futures=True)

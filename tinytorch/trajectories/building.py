@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 __all__ = ["Built", "build", "known_caches", "recorded", "reset"]
 
 _ROOM = 100_000_000  # bytes that must be free before work begins
-_KNOWN = "trajectory-caches.json"  # in the data cache: which caches were built
+_CACHES = "trajectory-caches.json"  # in the data cache: which caches were built
 _MARK = "max_chunk_distance_m"  # a key that only a trajectory cache's configuration has
 _NAMED = 5  # trajectories that are told one by one
+_LIST = "List the caches that there are: tito data cache list --root DIR"
 
 
 @dataclass(frozen=True)
@@ -67,13 +68,13 @@ def build(
     reading.check_packages(found.values())
     made = features or config.make_features()
     _check_room(config.cache_dir)
-    known = _known(config, notice)
-    if isinstance(made, Dino) and not found.keys() <= known:
+    settled = _settled(config, notice)
+    if isinstance(made, Dino) and not found.keys() <= settled:
         _ = made.model  # a network that can't be loaded would fail every trajectory
     is_here = client is None and not config.workers
     work = _Work(config, made if is_here else features)
-    if gone := sorted(known - found.keys()):
-        notice(f"{_counted(gone)} of this cache {'is' if len(gone) == 1 else 'are'} no longer in {config.dataset}: {_some(gone)}. What they have in the cache stays; to begin anew: --force-rebuild")
+    if gone := sorted(settled - found.keys()):
+        notice(f"Trajectories of this cache are no longer in {config.dataset}: {_some(gone)}. What they have in the cache stays; to begin anew: --force-rebuild")
     _remember(config.cache_dir)
     with _state(config) as folder:
         job = Job(folder, dataset_name=config.dataset_name, config=config.processing, notice=notice)
@@ -100,22 +101,24 @@ def reset(folder: Path, *, chunks: bool) -> None:
 def recorded(folder: Path) -> Record:
     """Where the work in a cache stands: by its journal, or by its progress file if that is all there is.
 
-    Raises: DataError if the folder is no cache, or what is recorded can't be read.
+    Raises: DataError if the folder is no cache, or another job's, or what is recorded can't be read.
     """
     if (folder / JOURNAL).exists():
-        return Job(folder).record()
-    view = _view(folder)
-    if view is None:
-        raise DataError(f"{folder}: no {VIEW} is there. List the caches that there are: tito data cache list --root DIR")
-    record = Record()
-    record.take([["adopted", view]])
+        record = Job(folder).record()
+    elif view := _view(folder):
+        record = Record()
+        record.take([["adopted", view]])
+    else:
+        raise DataError(f"{folder}: no {VIEW} is there. {_LIST}")
+    if record.config and _MARK not in record.config:
+        raise DataError(f"{folder}: what is recorded there is another kind of work, and no cache of trajectories. {_LIST}")
     return record
 
 
 def _view(folder: Path) -> dict[str, Any] | None:
     path = folder / VIEW
     try:
-        view = json.loads(path.read_text("utf-8"))
+        view = _json(path)
         problem = problem_with_view(view)
     except FileNotFoundError:
         return None
@@ -126,6 +129,17 @@ def _view(folder: Path) -> dict[str, Any] | None:
     if problem:
         raise DataError(f"{path}: it can't be used: {problem}. Put a whole one in its place, or remove it to do everything again")
     return dict(view)
+
+
+def _json(path: Path) -> Any:
+    """What a file holds.
+
+    Raises: OSError; ValueError if it is no JSON.
+    """
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def known_caches(root: Path) -> list[Path]:
@@ -147,7 +161,7 @@ def _below(root: Path) -> Iterator[Path]:
 def _is_cache(folder: Path) -> bool:
     """Whether it has the progress file of this kind of job, and not of another."""
     with suppress(OSError, ValueError):
-        view = json.loads((folder / VIEW).read_text("utf-8"))
+        view = _json(folder / VIEW)
         return isinstance(view, dict) and "trajectory_checksums" in view and (_MARK in str(view.get("processing_config")) or (folder / cache.CHUNKS).is_dir())
     return False
 
@@ -192,7 +206,7 @@ def _state(config: CacheConfig) -> Iterator[Path]:
         yield Path(stack.enter_context(tempfile.TemporaryDirectory()))
 
 
-def _known(config: CacheConfig, notice: Callable[[str], None]) -> set[str]:
+def _settled(config: CacheConfig, notice: Callable[[str], None]) -> set[str]:
     """The trajectories that are done or have failed, and stay so.
 
     Those whose chunks are recorded and not there are queued again.
@@ -203,16 +217,12 @@ def _known(config: CacheConfig, notice: Callable[[str], None]) -> set[str]:
     record = recorded(config.cache_dir)
     if lost := sorted(name for name in record.done if not cache.is_cached(config.cache_dir, name)):
         Job(config.cache_dir, notice=notice).queue(lost)
-        notice(f"{_counted(lost)} {'is' if len(lost) == 1 else 'are'} recorded as completed without chunks in the cache, and processed again: {_some(lost)}")
+        notice(f"Trajectories are recorded as completed without chunks in the cache, and processed again: {_some(lost)}")
     return {*record.done, *record.failed} - set(lost)
 
 
-def _counted(names: list[str]) -> str:
-    return f"{len(names)} trajector{'y' if len(names) == 1 else 'ies'}"
-
-
 def _some(names: list[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+    return ", ".join(names[:_NAMED]) + (f", and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
 @dataclass(frozen=True)
@@ -237,7 +247,7 @@ def _features_here(config: CacheConfig) -> Features:
 
 def _built_here() -> list[str]:
     with suppress(OSError, ValueError):
-        names = json.loads((cache_folder() / _KNOWN).read_text("utf-8"))
+        names = _json(cache_folder() / _CACHES)
         if isinstance(names, list):
             return [name for name in names if isinstance(name, str)]
     return []
@@ -249,6 +259,6 @@ def _remember(folder: Path) -> None:
     with suppress(OSError):
         place = cache_folder()
         place.mkdir(parents=True, exist_ok=True)
-        with files.lock(place / f"{_KNOWN}.lock", timeout=5):
+        with files.lock(place / f"{_CACHES}.lock", timeout=5):
             if name not in (names := _built_here()):
-                files.write_atomic(place / _KNOWN, json.dumps([*names, name], indent=1).encode("ascii"))
+                files.write_atomic(place / _CACHES, json.dumps([*names, name], indent=1).encode("ascii"))

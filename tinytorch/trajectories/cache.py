@@ -12,13 +12,9 @@ processed again.
 """
 from __future__ import annotations
 
-import bisect
 import io
-import itertools
 import json
 import shutil
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -46,9 +42,8 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class StoredChunk:
-    """What a trajectory's index says of a chunk."""
+    """What a trajectory's index says of a chunk; its file is named by its number."""
 
-    file: str
     frames: int
     dimensions: int  # of a feature vector
     distance_m: float
@@ -107,9 +102,13 @@ def _written(trajectory: reading.Trajectory, config: CacheConfig, features: Feat
         rows, stream = slice(chunk.start, chunk.stop), io.BytesIO()
         poses, frames = trajectory.poses.table[rows], trajectory.poses.frames[rows]
         np.savez(stream, features=vectors, poses=poses, frames=frames, distances=distances[rows])
-        data, file = stream.getvalue(), folder / f"{number:04}.npz"
-        files.write_atomic(file, data)
-        yield StoredChunk(file.name, len(chunk), vectors.shape[1], float(distances[rows][-1] - distances[rows][0]), files.sha256(data))
+        data = stream.getvalue()
+        files.write_atomic(folder / _file(number), data)
+        yield StoredChunk(len(chunk), vectors.shape[1], float(distances[rows][-1] - distances[rows][0]), files.sha256(data))
+
+
+def _file(number: int) -> str:
+    return f"{number:04}.npz"
 
 
 def feature_chunks(
@@ -158,59 +157,50 @@ class TrajectoryCache:
     It can be pickled, so it is what a PyTorch `Dataset` holds, whatever the number of its workers.
     """
 
-    def __init__(self, folder: Path, chunks: dict[str, tuple[StoredChunk, ...]]) -> None:
-        self.folder, self.chunks = folder, chunks
-        self._starts = list(itertools.accumulate(map(len, chunks.values()), initial=0))
-        self._names = list(chunks)
+    def __init__(self, folder: Path, chunks: Sequence[tuple[str, int, StoredChunk]]) -> None:
+        self.folder, self.chunks = folder, chunks  # of each the trajectory, the number in it, and what the index says
 
     @property
     def lengths(self) -> list[int]:
         """Frames of each chunk, known without reading any."""
-        return [chunk.frames for stored in self.chunks.values() for chunk in stored]
+        return [stored.frames for *_, stored in self.chunks]
 
     def __len__(self) -> int:
-        return self._starts[-1]
+        return len(self.chunks)
 
     def __getitem__(self, index: int) -> CachedChunk:
         """A chunk by its number, from the end if that is negative.
 
         Raises: IndexError; DataError if the file is missing or damaged.
         """
-        number = range(len(self))[index]
-        which = bisect.bisect_right(self._starts, number) - 1
-        return self._read(self._names[which], number - self._starts[which])
+        return self._read(*self.chunks[index])
 
     def __iter__(self) -> Iterator[CachedChunk]:
-        return (self._read(name, number) for name, stored in self.chunks.items() for number in range(len(stored)))
+        return (self._read(*chunk) for chunk in self.chunks)
 
     def verify(self) -> list[Path]:
         """The files that are missing or aren't what was written, all of them read for that."""
-        damaged = []
-        for name, stored in self.chunks.items():
-            for chunk in stored:
-                path = self._path(name, chunk)
-                try:
-                    is_whole = files.sha256(path.read_bytes()) == chunk.sha256
-                except OSError:
-                    is_whole = False
-                if not is_whole:
-                    damaged.append(path)
-        return damaged
+        return [path for name, number, stored in self.chunks if not _is_whole(path := self._path(name, number), stored)]
 
-    def _path(self, name: str, chunk: StoredChunk) -> Path:
-        return self.folder / CHUNKS / name / chunk.file
+    def _path(self, name: str, number: int) -> Path:
+        return self.folder / CHUNKS / name / _file(number)
 
-    def _read(self, name: str, number: int) -> CachedChunk:
-        chunk = self.chunks[name][number]
-        path = self._path(name, chunk)
+    def _read(self, name: str, number: int, stored: StoredChunk) -> CachedChunk:
+        path = self._path(name, number)
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 read = CachedChunk(name, number, **{key: arrays[key] for key in ("features", "poses", "frames", "distances")})
-        except (OSError, EOFError, ValueError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        except reading.UNREADABLE as error:
             raise DataError(f"{path}: this chunk can't be read ({error}). {_again(name)}") from error
-        if read.features.shape != (chunk.frames, chunk.dimensions):
-            raise DataError(f"{path}: its features are {read.features.shape}, and the index says {(chunk.frames, chunk.dimensions)}. {_again(name)}")
+        if read.features.shape != (stored.frames, stored.dimensions):
+            raise DataError(f"{path}: its features are {read.features.shape}, and the index says {(stored.frames, stored.dimensions)}. {_again(name)}")
         return read
+
+
+def _is_whole(path: Path, stored: StoredChunk) -> bool:
+    with suppress(OSError):
+        return files.sha256(path.read_bytes()) == stored.sha256
+    return False
 
 
 def open_cache(folder: Path | str) -> TrajectoryCache:
@@ -221,9 +211,9 @@ def open_cache(folder: Path | str) -> TrajectoryCache:
     Raises: DataError if there is no cache, or an index is damaged.
     """
     folder = Path(folder)
-    chunks = {}
+    chunks: list[tuple[str, int, StoredChunk]] = []
     try:
-        names = sorted(path.name for path in (folder / CHUNKS).iterdir() if not path.name.startswith("."))
+        names = sorted(path.name for path in (folder / CHUNKS).iterdir() if path.is_dir() and not path.name.startswith("."))
     except OSError as error:
         raise DataError(f"{folder}: there are no chunks ({error.strerror}). Build the cache: tito data cache build --config FILE") from error
     for name in names:
@@ -232,8 +222,8 @@ def open_cache(folder: Path | str) -> TrajectoryCache:
             index = json.loads(path.read_text("utf-8"))
             if index["version"] != _VERSION:
                 raise ValueError(f"it is of version {index['version']}, and {_VERSION} is known")
-            chunks[name] = tuple(StoredChunk(**stored) for stored in index["chunks"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            chunks += [(name, number, StoredChunk(**stored)) for number, stored in enumerate(index["chunks"])]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError(f"{path}: this index can't be read ({error}). {_again(name)}") from error
     return TrajectoryCache(folder, chunks)
 

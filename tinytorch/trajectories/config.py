@@ -15,9 +15,8 @@ from tinytorch.yaml_file import Value
 
 __all__ = ["CacheConfig", "read_config"]
 
-_FEATURE_DTYPES = ("float16", "float32")
 _LARGEST = 100_000  # bytes of a configuration
-_DISTANCES = tuple(field.name for field in dataclasses.fields(Limits))
+_WORDS = {"dino_model_type": tuple(DINO_TYPES), "feature_dtype": ("float16", "float32")}  # what some keys may say
 
 
 @dataclass(frozen=True)
@@ -35,9 +34,9 @@ class CacheConfig:
     dino_model_type: str = "large"
     dino_repository: str = DINO_REPOSITORY  # of PyTorch Hub, or a folder with a hubconf.py
     image_size: int = 224  # pixels of the shorter side that DINOv2 sees
-    device: str = "auto"
+    device: str = "auto"  # of PyTorch, for DINOv2: auto (the best there is), cpu, cuda, cuda:1, mps
     feature_dtype: str = "float16"
-    frames_per_batch: int = 16
+    frames_per_batch: int = 16  # in memory at once, and given to the function together
     workers: int = 0  # processes beside this one
     enable_progress_tracking: bool = True
     force_rebuild: bool = False
@@ -45,16 +44,14 @@ class CacheConfig:
     def __post_init__(self) -> None:
         if not self.dataset_name:
             object.__setattr__(self, "dataset_name", self.dataset.resolve().name)
-        if self.dino_model_type not in DINO_TYPES:
-            raise ConfigError(f"dino_model_type can't be {self.dino_model_type!r}. It is one of: {', '.join(DINO_TYPES)}")
-        if self.feature_dtype not in _FEATURE_DTYPES:
-            raise ConfigError(f"feature_dtype can't be {self.feature_dtype!r}. It is one of: {', '.join(_FEATURE_DTYPES)}")
+        for name, words in _WORDS.items():
+            if getattr(self, name) not in words:
+                raise ConfigError(f"{name} can't be {getattr(self, name)!r}. It is one of: {', '.join(words)}")
         if self.image_size < DINO_PATCH or self.image_size % DINO_PATCH:
             raise ConfigError(f"image_size is {self.image_size}; a multiple of {DINO_PATCH} was expected, which DINOv2 needs")
-        if self.frames_per_batch < 1:
-            raise ConfigError(f"frames_per_batch is {self.frames_per_batch}; a number from 1 on was expected")
-        if self.workers < 0:
-            raise ConfigError(f"workers is {self.workers}; a number from 0 on was expected")
+        for name, least in (("frames_per_batch", 1), ("workers", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} is {getattr(self, name)}; a number from {least} on was expected")
         cache, dataset = self.cache_dir.resolve(), self.dataset.resolve()
         if cache == dataset or dataset in cache.parents:
             raise ConfigError(f"cache_dir {self.cache_dir} is in the dataset {self.dataset}: it would count as a trajectory. Choose another folder")
@@ -91,13 +88,12 @@ def read_config(path: Path) -> CacheConfig:
         raise ConfigError(f"{path}: it is not UTF-8 text") from error
     except OSError as error:
         raise ConfigError(f"{path}: this configuration can't be read ({error.strerror})") from error
-    keys = [name for own in dataclasses.fields(CacheConfig) for name in (_DISTANCES if own.name == "limits" else (own.name,))]
-    values = {key.text(): (key, value) for key, value in document.table(keys)}
+    values = {key.text(): (key, value) for key, value in document.table(list(_TYPES))}
     for name in ("dataset", "cache_dir"):
         if name not in values:
             document.refuse(f"there is no {name}. Add a line such as {name}: folder")
     found = {name: _value(name, value, path.parent) for name, (_, value) in values.items()}
-    distances = {name: found.pop(name) for name in _DISTANCES if name in found}
+    distances = {field.name: found.pop(field.name) for field in dataclasses.fields(Limits) if field.name in found}
     try:
         return CacheConfig(**found, limits=Limits(**distances))
     except ConfigError as error:  # what is out of its range is told by the first word of what is said
@@ -105,20 +101,16 @@ def read_config(path: Path) -> CacheConfig:
         key.refuse(str(error))
 
 
+# The keys of the file, and their types as the classes state them.
+_TYPES = {own.name: str(own.type) for kind in (CacheConfig, Limits) for own in dataclasses.fields(kind) if own.name != "limits"}
+
+
 def _value(name: str, value: Value, folder: Path) -> Any:
-    if name in ("dataset", "cache_dir"):
+    if _TYPES[name] == "Path":
         return Path(os.path.normpath(folder / Path(value.text()).expanduser()))
     if name == "dino_repository":  # a folder, if there is one of that name
         local = folder / Path(value.text()).expanduser()
         return str(local) if local.is_dir() else value.text()
-    if name in _DISTANCES:
-        return value.real()
-    if name in ("image_size", "frames_per_batch", "workers"):
-        return value.number()
-    if name in ("enable_progress_tracking", "force_rebuild"):
-        return value.truth()
-    if name == "dino_model_type":
-        return value.word(tuple(DINO_TYPES))
-    if name == "feature_dtype":
-        return value.word(_FEATURE_DTYPES)
-    return value.text()
+    if name in _WORDS:
+        return value.word(_WORDS[name])
+    return {"str": value.text, "float": value.real, "int": value.number, "bool": value.truth}[_TYPES[name]]()

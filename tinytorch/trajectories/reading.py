@@ -33,15 +33,21 @@ import numpy as np
 
 from tinytorch.errors import ConfigError, DataError
 
-__all__ = ["COLUMNS", "Frames", "Poses", "Trajectory", "check_packages", "checksum", "find", "open_trajectory"]
+__all__ = [
+    "COLUMNS", "Frames", "Poses", "Trajectory", "check_packages", "checksum", "find", "hdf5_package", "open_trajectory", "picture_package",
+]  # fmt: skip
 
 COLUMNS = ("frame", "timestamp", "x", "y", "z", "qx", "qy", "qz", "qw")
 _NEEDED = 5  # columns; the quaternion may be missing
+_LAST_FRAME = 2.0**53  # of which a float64 tells the next
+_FURTHEST = 1e12  # metres from the origin: where no camera is, and no sum of ways overflows
 _PICTURES = {".png", ".jpg", ".jpeg"}
 _HDF5 = {".h5", ".hdf5"}
 _ARCHIVES = {".npz", *_HDF5}
 _BLOCK = 1 << 20  # bytes to hash or to skip at a time
-_UNREADABLE: tuple[type[Exception], ...] = (OSError, EOFError, ValueError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error, tokenize.TokenError)
+UNREADABLE: tuple[type[Exception], ...] = (  # what reading damaged files raises
+    OSError, EOFError, ValueError, KeyError, AttributeError, RuntimeError, zipfile.BadZipFile, zlib.error, tokenize.TokenError, csv.Error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -131,9 +137,9 @@ def check_packages(paths: Iterable[Path]) -> None:
     """Raises: ConfigError if reading one of the trajectories needs a package that is missing."""
     for path in paths:
         if path.suffix.lower() in _HDF5 and not path.is_dir():
-            _h5py(path)
+            hdf5_package(path)
         elif (path / "frames").is_dir():
-            _pillow(path)
+            picture_package(path)
 
 
 # --- opening ------------------------------------------------------------------------------------------------------
@@ -148,14 +154,14 @@ def open_trajectory(path: Path) -> Iterator[Trajectory]:
     """
     with ExitStack() as stack:
         if path.is_dir():
-            table, frames = _open_folder(path, stack)
+            poses, frames = _open_folder(path, stack)
         elif path.suffix.lower() in _HDF5:
-            table, frames = _open_hdf5(path, stack)
+            poses, frames = _open_hdf5(path, stack)
         else:
-            table, frames = _open_npz(path, stack)
-        if len(table) != len(frames):
-            raise DataError(f"{path}: it has {len(table)} poses and {len(frames)} frames; there must be one frame for each pose")
-        yield Trajectory(path, Poses(table), frames)
+            poses, frames = _open_npz(path, stack)
+        if len(poses) != len(frames):
+            raise DataError(f"{path}: it has {len(poses)} poses and {len(frames)} frames; there must be one frame for each pose")
+        yield Trajectory(path, poses, frames)
 
 
 @contextmanager
@@ -165,25 +171,27 @@ def _readable(path: Path, *others: type[Exception]) -> Iterator[None]:
         yield
     except (DataError, ConfigError):
         raise
-    except _UNREADABLE + others as error:
+    except UNREADABLE + others as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).strip("'\"") or type(error).__name__
         raise DataError(f"{path}: it can't be read: {reason}") from error
 
 
-def _open_folder(folder: Path, stack: ExitStack) -> tuple[np.ndarray, Frames]:
-    table_file, text_file = folder / "poses.npy", folder / "poses.csv"
-    if text_file.exists() == table_file.exists():
-        raise DataError(f"{folder}: it has {'both' if text_file.exists() else 'neither'} poses.csv {'and' if text_file.exists() else 'nor'} poses.npy; one was expected")
-    table = _text_poses(text_file) if text_file.exists() else _array_poses(_open_array(table_file, stack), table_file)
-    pictures, array_file = folder / "frames", folder / "frames.npy"
-    if pictures.is_dir() == array_file.exists():
-        raise DataError(f"{folder}: it has {'both' if array_file.exists() else 'neither'} frames/ {'and' if array_file.exists() else 'nor'} frames.npy; one was expected")
-    if array_file.exists():
-        return table, _ArrayFrames(_open_array(array_file, stack), array_file)
-    return table, _PictureFrames(pictures, table[:, 0].astype(np.int64))
+def _open_folder(folder: Path, stack: ExitStack) -> tuple[Poses, Frames]:
+    file = _only(folder, "poses.csv", "poses.npy")
+    poses = _text_poses(file) if file.suffix == ".csv" else _array_poses(_open_array(file, stack), file)
+    file = _only(folder, "frames", "frames.npy")
+    return poses, _ArrayFrames(_open_array(file, stack), file) if file.suffix else _PictureFrames(file, poses.frames)
 
 
-def _open_npz(path: Path, stack: ExitStack) -> tuple[np.ndarray, Frames]:
+def _only(folder: Path, one: str, other: str) -> Path:
+    """The one of two that is there."""
+    there = [folder / name for name in (one, other) if (folder / name).exists()]
+    if len(there) != 1:
+        raise DataError(f"{folder}: it has {f'both {one} and' if there else f'neither {one} nor'} {other}; one was expected")
+    return there[0]
+
+
+def _open_npz(path: Path, stack: ExitStack) -> tuple[Poses, Frames]:
     with _readable(path):
         archive = stack.enter_context(zipfile.ZipFile(path))
         arrays = []
@@ -192,34 +200,36 @@ def _open_npz(path: Path, stack: ExitStack) -> tuple[np.ndarray, Frames]:
                 raise DataError(f"{path}: it has no array {name!r}; there is: {', '.join(archive.namelist()) or 'nothing'}")
             info = archive.getinfo(f"{name}.npy")
             arrays.append(_StoredArray(stack.enter_context(archive.open(info)), info.file_size, path))
-    return _array_poses(arrays[0], path), _ArrayFrames(arrays[1], path)
+        return _array_poses(arrays[0], path), _ArrayFrames(arrays[1], path)
 
 
-def _open_hdf5(path: Path, stack: ExitStack) -> tuple[np.ndarray, Frames]:
-    h5py = _h5py(path)
+def _open_hdf5(path: Path, stack: ExitStack) -> tuple[Poses, Frames]:
+    h5py = hdf5_package(path)
     with _readable(path):
         file = stack.enter_context(h5py.File(path, "r"))
         arrays = []
         for name in ("poses", "frames"):
             if not isinstance(file.get(name), h5py.Dataset):
-                raise DataError(f"{path}: it has no dataset {name!r}; there is: {', '.join(file) or 'nothing'}")
+                raise DataError(f"{path}: it has no dataset {name!r}; there is: {', '.join(map(str, file)) or 'nothing'}")
             arrays.append(file[name])
-    return _array_poses(arrays[0], path), _ArrayFrames(arrays[1], path)
+        return _array_poses(arrays[0], path), _ArrayFrames(arrays[1], path)  # also a dtype that nobody can have is found only here
 
 
-def _h5py(path: Path) -> Any:
+def hdf5_package(path: Path) -> Any:
+    """h5py. Raises: ConfigError if it is missing, which `path` needs."""
     try:
         import h5py
     except ImportError as error:
-        raise ConfigError(f"{path}: reading HDF5 needs h5py: pip install 'tinytorch[dino]'") from error
+        raise ConfigError(f"{path}: HDF5 needs h5py: pip install 'tinytorch[dino]'") from error
     return h5py
 
 
-def _pillow(path: Path) -> Any:
+def picture_package(path: Path) -> Any:
+    """Pillow's `Image`. Raises: ConfigError if it is missing, which `path` needs."""
     try:
         from PIL import Image
     except ImportError as error:
-        raise ConfigError(f"{path}: reading pictures needs Pillow: pip install 'tinytorch[dino]'") from error
+        raise ConfigError(f"{path}: pictures need Pillow: pip install 'tinytorch[dino]'") from error
     return Image
 
 
@@ -231,7 +241,7 @@ def _open_array(path: Path, stack: ExitStack) -> _StoredArray:
 # --- poses --------------------------------------------------------------------------------------------------------
 
 
-def _text_poses(path: Path) -> np.ndarray:
+def _text_poses(path: Path) -> Poses:
     with _readable(path):
         first, _, rest = path.read_text("utf-8-sig").partition("\n")
         names = [name.strip() for name in next(csv.reader([first]), [])]
@@ -248,7 +258,7 @@ def _text_poses(path: Path) -> np.ndarray:
     return _checked(table[:, [names.index(name) for name in wanted]], path)
 
 
-def _array_poses(array: Any, path: Path) -> np.ndarray:
+def _array_poses(array: Any, path: Path) -> Poses:
     if len(array.shape) != 2 or array.shape[1] not in (_NEEDED, len(COLUMNS)) or array.dtype.kind not in "fiu":
         raise DataError(f"{path}: poses are {array.shape} {array.dtype}; numbers of the shape (n, {_NEEDED}) or (n, {len(COLUMNS)}) were expected")
     with _readable(path):
@@ -256,22 +266,24 @@ def _array_poses(array: Any, path: Path) -> np.ndarray:
     return _checked(table, path)
 
 
-def _checked(table: np.ndarray, path: Path) -> np.ndarray:
-    """The table of poses, if all of it makes sense."""
+def _checked(table: np.ndarray, path: Path) -> Poses:
+    """The poses of a table, if all of it makes sense."""
     if not len(table):
         raise DataError(f"{path}: it has no pose")
-    faults = {
-        "has a value that is no finite number": ~np.isfinite(table).all(axis=1),
-        "has no whole number from 0 on as its frame": (table[:, 0] < 0) | (table[:, 0] != np.floor(table[:, 0])),
-        "has a frame that doesn't come after the one before": np.diff(table[:, 0], prepend=-1.0) <= 0,
-        "has a timestamp before that of the one before": np.diff(table[:, 1], prepend=table[0, 1]) < 0,
-    }
-    if table.shape[1] > _NEEDED:
-        faults["has a quaternion that isn't of length 1"] = np.abs(np.linalg.norm(table[:, _NEEDED:], axis=1) - 1) > 0.01
+    with np.errstate(all="ignore"):  # what overflows is refused
+        faults = {
+            "has a value that is no finite number": ~np.isfinite(table).all(axis=1),
+            "has no whole number from 0 to 2**53 as its frame": (table[:, 0] < 0) | (table[:, 0] > _LAST_FRAME) | (table[:, 0] != np.floor(table[:, 0])),
+            "has a frame that doesn't come after the one before": np.diff(table[:, 0], prepend=-1.0) <= 0,
+            "has a timestamp before that of the one before": np.diff(table[:, 1], prepend=table[0, 1]) < 0,
+            f"is more than {_FURTHEST:g} metres from the origin": np.abs(table[:, 2:5]).max(axis=1) > _FURTHEST,
+        }
+        if table.shape[1] > _NEEDED:
+            faults["has a quaternion that isn't of length 1"] = np.abs(np.linalg.norm(table[:, _NEEDED:], axis=1) - 1) > 0.01
     for fault, rows in faults.items():
         if rows.any():
             raise DataError(f"{path}: pose {int(np.argmax(rows)) + 1} of {len(table)} {fault}")
-    return table
+    return Poses(table)
 
 
 # --- frames -------------------------------------------------------------------------------------------------------
@@ -294,6 +306,8 @@ class _StoredArray:
             raise ValueError("an array of Python objects, which could run code; save numbers")
         if fortran and len(self.shape) > 1:
             raise ValueError("an array in Fortran order; save np.ascontiguousarray(array)")
+        if min(self.shape, default=0) < 0:
+            raise ValueError(f"an array of the shape {self.shape}")
         self.begin = stream.tell()
         self.row = int(np.prod(self.shape[1:], dtype=object)) * self.dtype.itemsize  # bytes
         expected = self.begin + (self.shape[0] if self.shape else 1) * self.row
@@ -355,7 +369,7 @@ class _PictureFrames:
         return np.stack([self._picture(path) for path in self.paths[start:stop]])
 
     def _picture(self, path: Path) -> np.ndarray:
-        image = _pillow(path)
+        image = picture_package(path)
         with _readable(path, SyntaxError, image.DecompressionBombError), image.open(path) as picture:
             array = np.asarray(picture.convert("RGB"))
         if self.shape not in (None, array.shape):

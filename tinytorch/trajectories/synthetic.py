@@ -9,11 +9,12 @@ import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tinytorch.errors import ConfigError, TinyTorchError
-from tinytorch.trajectories.reading import COLUMNS
+from tinytorch.trajectories.reading import COLUMNS, hdf5_package, picture_package
 
 __all__ = ["FORMS", "main", "synthesize", "write"]
 
@@ -58,16 +59,17 @@ def write(path: Path, table: np.ndarray, frames: np.ndarray, form: str) -> Path:
     if form == "npz":
         return _written(path.with_name(f"{path.name}.npz"), _npz(table, frames))
     if form == "hdf5":
-        return _written(path.with_name(f"{path.name}.h5"), _hdf5(table, frames))
+        return _written(path.with_name(f"{path.name}.h5"), _hdf5(table, frames, hdf5_package(path)))
     if form == "arrays":
         _written(path / "poses.npy", _npy(table))
         _written(path / "frames.npy", _npy(frames))
         return path
+    image = picture_package(path)
     lines = [",".join(COLUMNS[: table.shape[1]])]
     lines += [",".join([str(int(row[0])), *map(repr, row[1:].tolist())]) for row in table]
     _written(path / "poses.csv", ("\n".join(lines) + "\n").encode("utf-8"))
     for number, frame in zip(table[:, 0].astype(int).tolist(), frames, strict=True):
-        _written(path / "frames" / f"{number:06}.png", _png(frame))
+        _written(path / "frames" / f"{number:06}.png", _png(frame, image))
     return path
 
 
@@ -117,21 +119,13 @@ def _npz(table: np.ndarray, frames: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-def _png(frame: np.ndarray) -> bytes:
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise ConfigError("writing pictures needs Pillow: pip install 'tinytorch[dino]'") from error
+def _png(frame: np.ndarray, image: Any) -> bytes:
     stream = io.BytesIO()
-    Image.fromarray(frame).save(stream, "PNG")
+    image.fromarray(frame).save(stream, "PNG")
     return stream.getvalue()
 
 
-def _hdf5(table: np.ndarray, frames: np.ndarray) -> bytes:
-    try:
-        import h5py
-    except ImportError as error:
-        raise ConfigError("writing HDF5 needs h5py: pip install 'tinytorch[dino]'") from error
+def _hdf5(table: np.ndarray, frames: np.ndarray, h5py: Any) -> bytes:
     stream = io.BytesIO()
     with h5py.File(stream, "w") as file:
         file.create_dataset("poses", data=table)

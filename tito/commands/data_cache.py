@@ -2,10 +2,12 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,12 +88,17 @@ def build(
         log.ended(built.progress)
         if metrics:
             metrics.ended(built.progress)
-    _say_failed(built.failed, list(built.failed), config.cache_dir)
+    _say_failed(built.failed, config.cache_dir)
     if built.failed and config.enable_progress_tracking:
         render.say(f"To try them again: tito data cache reset-failed --cache-dir {_quoted(config.cache_dir)}")
     if built.progress.stopped:
-        again = f"tito data cache build --config {_quoted(file)}" + (f" --cache-dir {_quoted(folder)}" if folder else "")
-        render.say(f"\nStopped by {built.progress.stopped}; what is finished is recorded. To go on: {again}", bold=True)
+        kept = {
+            "config": file, "cache-dir": folder, "workers": workers, "engine": "dask" if scheduler else None, "scheduler": scheduler,
+            "log-json": log_file, "metrics": metrics_file,
+        }  # fmt: skip
+        again = " ".join(["tito data cache build", *(f"--{name} {_quoted(value)}" for name, value in kept.items() if value is not None)])
+        what = "what is finished is recorded. To go on" if config.enable_progress_tracking else "nothing is recorded. To begin again"
+        render.say(f"\nStopped by {built.progress.stopped}; {what}: {again}", bold=True)
         return _INTERRUPTED if built.progress.stopped == "SIGINT" else 1
     return 1 if built.failed else 0
 
@@ -165,23 +172,24 @@ def _line(progress: Progress) -> str:
 def _bar_text(progress: Progress) -> str:
     """The line as it stands beside a bar, with the time that is left."""
     text = _line(progress).removeprefix("Progress: ")
-    if progress.remaining is None:
-        return text
-    minutes, seconds = divmod(round(progress.remaining), 60)
-    return f"{text}, {minutes // 60}:{minutes % 60:02}:{seconds:02} left"
+    return text if progress.remaining is None else f"{text}, {timedelta(seconds=round(progress.remaining))} left"
 
 
-def _say_failed(errors: Mapping[str, str], names: list[str], folder: Path) -> None:
+def _say_failed(errors: Mapping[str, str], folder: Path) -> None:
     """The failed trajectories, each with the first line of its error if that is known."""
-    if not names:
-        return
-    render.say(f"\nFailed Trajectories ({len(names)}):", fg="red")
-    for name in names[:_LISTED]:
+    if errors:
+        render.say(f"\nFailed Trajectories ({len(errors)}):", fg="red")
+        _say_names(errors, f"; all with: tito data cache show --cache-dir {_quoted(folder)} --json")
+
+
+def _say_names(errors: Mapping[str, str], more: str = "") -> None:
+    """Trajectories, the first of them by name, each above its error if that isn't empty."""
+    for name, error in itertools.islice(errors.items(), _LISTED):
         render.say(f"  - {name}")
-        if errors.get(name):
-            render.say(f"      {errors[name]}")
-    if len(names) > _LISTED:
-        render.say(f"  ... and {len(names) - _LISTED} more; all with: tito data cache show --cache-dir {_quoted(folder)} --json")
+        if error:
+            render.say(f"      {error}")
+    if len(errors) > _LISTED:
+        render.say(f"  ... and {len(errors) - _LISTED} more{more}")
 
 
 # --- show and list ------------------------------------------------------------------------------------------------
@@ -214,7 +222,7 @@ def show(folder: Path, name: str | None, as_json: bool) -> int:
     render.say("\nProcessing Configuration:")
     for key, value in facts["processing_config"].items():
         render.say(f"  {key}: {value}")
-    _say_failed(errors, facts["failed_trajectories"], folder)
+    _say_failed(errors, folder)
     return 0
 
 
@@ -241,30 +249,34 @@ def _show_error(folder: Path, record: Record, name: str, *, as_json: bool) -> in
 @cache.command("list", example="tito data cache list\ntito data cache list --root /path/to/caches")
 @click.option("--root", metavar="DIR", default=".", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Where to look, with all folders below (default: here).")
 @json_option
-def list_caches(root: Path, as_json: bool) -> None:
+def list_caches(root: Path, as_json: bool) -> int:
     """List the caches that there are.
 
-    It looks below the working directory, in the data cache, and where caches were built before.
+    It looks below the working directory, in the data cache, and where caches were built before. Exits 1 if one of them
+    can't be read.
     """
+    from tinytorch.errors import DataError
     from tinytorch.trajectories.building import known_caches, recorded
 
-    found = {folder: recorded(folder) for folder in known_caches(root)}
+    folders, found = known_caches(root), []
+    for folder in folders:
+        try:
+            record = recorded(folder)
+        except DataError as error:  # hides no other
+            render.error(str(error))
+            continue
+        found.append({
+            "dataset_name": record.dataset_name, "completed": len(record.done), "failed": len(record.failed), "chunks": record.units,
+            "last_update": record.view()["last_update"], "folder": str(folder),
+        })  # fmt: skip
     if as_json:
-        render.data({"caches": [
-            {
-                "folder": str(folder), "dataset_name": record.dataset_name, "completed": len(record.done), "failed": len(record.failed),
-                "chunks": record.units, "last_update": record.view()["last_update"],
-            }
-            for folder, record in found.items()
-        ]})  # fmt: skip
-    elif not found:
-        render.say(f"There is no cache below {root}, and none was built before. Build one: tito data cache build --config FILE")
-    else:
-        rows = [
-            (record.dataset_name, str(len(record.done)), str(len(record.failed)), str(record.units), time.ctime(record.view()["last_update"]), str(folder))
-            for folder, record in found.items()
-        ]  # fmt: skip
+        render.data({"caches": found})
+    elif found:
+        rows = [[str(value) for value in (cache | {"last_update": time.ctime(cache["last_update"])}).values()] for cache in found]
         render.table(("dataset", "completed", "failed", "chunks", "last update", "cache"), rows)
+    elif not folders:
+        render.say(f"There is no cache below {root}, and none was built before. Build one: tito data cache build --config FILE")
+    return 0 if len(found) == len(folders) else 1
 
 
 # --- reset --------------------------------------------------------------------------------------------------------
@@ -283,10 +295,7 @@ def reset_failed(folder: Path) -> None:
         render.say("There are no failed trajectories.")
         return
     render.say(f"Reset {len(failed)} failed trajector{'y' if len(failed) == 1 else 'ies'}; the next build tries {'it' if len(failed) == 1 else 'them'} again:")
-    for name in failed[:_LISTED]:
-        render.say(f"  - {name}")
-    if len(failed) > _LISTED:
-        render.say(f"  ... and {len(failed) - _LISTED} more")
+    _say_names(dict.fromkeys(failed, ""))
 
 
 @cache.command(example="tito data cache reset --cache-dir cache\ntito data cache reset --cache-dir cache --yes")
@@ -309,7 +318,7 @@ def reset(folder: Path, yes: bool) -> None:
         render.say(f"The chunks stay until they are made anew. To delete them too: tito data cache reset --cache-dir {_quoted(folder)} --yes")
 
 
-def _quoted(path: Path) -> str:
+def _quoted(value: object) -> str:
     import shlex
 
-    return shlex.quote(str(path))
+    return shlex.quote(str(value))

@@ -46,6 +46,7 @@ def recommend(place: str, epochs: int | None, measure: bool, cache: str | None, 
 
 
 def _say(advice: Advice) -> None:
+    from tinytorch.loading.advice import PLACES
     from tinytorch.measure import memory
 
     known = advice.facts
@@ -54,7 +55,7 @@ def _say(advice: Advice) -> None:
     if known.form == "shards":
         rows.append(("shards", f"{known.shards}, of at most {memory(known.largest)}; {known.samples:,} samples"))
     rows += [
-        ("place", {"local": "a disk of this machine", "network": "a mounted network", "http": "a web server", "s3": "an object store"}[known.kind]),
+        ("place", PLACES[known.kind]),
         ("free memory", "unknown" if known.memory is None else memory(known.memory)),
         ("free disk", f"{memory(known.disk)}, where a cache would be"),
         ("cores", str(known.cores)),

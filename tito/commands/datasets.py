@@ -108,12 +108,15 @@ def show(name: str, png: Path | None, as_json: bool) -> None:
     lines = [dataset.citation, f"Licence: {dataset.licence}"]
     render.panel(dataset.title, lines)
     render.say()
-    _say_text(facts) if dataset.reader == "text" else _say_images(facts)
-    if dataset.reader != "text" and not written:
-        render.say()
-        pictures.show(sheet.examples(dataset, 1)[:, 0], dataset.classes)
+    if dataset.reader == "text":
+        _say_text(facts)
+        return
+    _say_images(facts)
+    render.say()
     if written:
-        render.say(f"\nWrote {written}", bold=True)
+        render.say(f"Wrote {written}", bold=True)
+    else:
+        pictures.show(sheet.examples(dataset, 1)[:, 0], dataset.classes)
 
 
 def _say_text(facts: dict[str, Any]) -> None:
@@ -143,7 +146,7 @@ def verify_datasets(names: tuple[str, ...], as_json: bool) -> int:
     Without names, those of which something is here. Exits 1 if a file is damaged or missing.
     """
     from tinytorch.datasets import cache
-    from tinytorch.datasets.verifying import verify
+    from tinytorch.datasets.arrays import verify
 
     wanted = [d for d in _datasets(names) if names or d.is_bundled or cache.arrived(d)]
     found = {dataset.name: verify(dataset) for dataset in wanted}
@@ -154,9 +157,11 @@ def verify_datasets(names: tuple[str, ...], as_json: bool) -> int:
         return 0 if is_whole else 1
     render.table(("dataset", "file", "state"), [(name, file.path.name, file.state) for name, files in found.items() for file in files])
     for name, files in wrong.items():
-        if files:
-            remade = [file.path.name for file in files if file.path.suffix == ".npy"]
-            render.say(f"\n{name}: " + (f"remove it, and load it again: tito data clean {name}" if remade else f"tito data download {name}"))
+        arrays = [file.path for file in files if file.path.suffix == ".npy"]
+        for path in arrays:
+            render.say(f"\n{name}: delete this file, which is made again when it is needed: {path}", whole=True)
+        if files and not arrays:
+            render.say(f"\n{name}: tito data download {name}")
     return 0 if is_whole else 1
 
 

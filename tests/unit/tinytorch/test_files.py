@@ -4,10 +4,12 @@ from __future__ import annotations
 import errno
 import io
 import os
+import shutil
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -192,6 +194,15 @@ def test_the_hash_of_a_file_can_be_gone_on_with(tmp_path):
     digest.update(b"b")
     assert digest.hexdigest() == files.sha256(b"a" * 3_000_000 + b"b")
     assert files.hash_of(tmp_path / "a", "md5").hexdigest() == "99ddc9a3a46ea62c95652bdf937a1fb8"
+
+
+def test_free_space_is_that_of_the_nearest_folder_that_is_there(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: asked.append(path) or SimpleNamespace(free=7))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    assert [files.free_space(folder) for folder in (tmp_path, tmp_path / "a" / "b", Path("a"), tmp_path / "file" / "a")] == [7] * 4
+    assert asked == [tmp_path] * 4
 
 
 def test_what_is_published_was_flushed_before(tmp_path, monkeypatch):

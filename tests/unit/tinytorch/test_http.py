@@ -119,6 +119,11 @@ def test_a_wrong_address_is_not_retryable(server: Server) -> None:
     assert not failure("ftp://127.0.0.1/a").retryable
 
 
+def test_a_redirect_to_what_is_no_address_is_told(server: Server) -> None:
+    server.plan(Fault(location="http://[::1"))
+    assert "Invalid IPv6 URL" in str(failure(server.url + "a"))
+
+
 def test_redirects_are_followed_but_not_forever(server: Server) -> None:
     server.plan(Fault(location="/a"))
     assert body(server.url + "b") == DATA

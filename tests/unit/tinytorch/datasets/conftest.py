@@ -1,8 +1,10 @@
-"""A server with files, an empty cache, and a registry of datasets that the server has."""
+"""A server with files, an empty cache, a registry of datasets that the server has, and an archive of images."""
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,3 +65,45 @@ def own_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  # type: igno
         return path
 
     return add
+
+
+# --- images in an archive -------------------------------------------------------------------------------------------
+
+HEAD = '[{name}]\ntitle = "t"\nreader = "{reader}"\nlicence = "l"\ncitation = "c"\nshape = {shape}\nclasses = ["a", "b", "c"]\nmirrors = ["file:///nowhere/"]\n'
+RECORDS = np.arange(6 * 13, dtype=np.uint8).reshape(6, 13)
+RECORDS[:, 0] = [0, 1, 2, 2, 1, 0]
+GOOD = {"d/1.bin": RECORDS[:2].tobytes(), "d/2.bin": RECORDS[2:4].tobytes(), "d/t.bin": RECORDS[4:].tobytes()}
+
+
+def packed(members: dict[str, bytes | tarfile.TarInfo]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+        for name, content in members.items():
+            if isinstance(content, tarfile.TarInfo):
+                archive.addfile(content)
+            else:
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+def put(folder: Path, files: dict[str, bytes]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+
+
+@pytest.fixture
+def archive(own_registry, cache: Path):
+    """`archive(bytes)`: a dataset of records, downloaded."""
+
+    def make(data: bytes) -> Path:
+        own_registry(
+            HEAD.format(name="rec", reader="records", shape=[3, 2, 2]) + 'samples = {train = 4, test = 2}\nmembers = {train = ["d/1.bin", "d/2.bin"], test = ["d/t.bin"]}\n',
+            entry("rec", data, name="r.tar.gz"),
+        )
+        put(cache / "datasets" / "rec", {"r.tar.gz": data})
+        return cache / "datasets" / "rec"
+
+    return make

@@ -2,33 +2,25 @@
 from __future__ import annotations
 
 import gzip
-import io
 import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.unit.tinytorch.datasets.conftest import entry
+from tests.unit.tinytorch.datasets.conftest import GOOD, HEAD, RECORDS, entry, packed, put
 from tinytorch import datasets
 from tinytorch.datasets import arrays, cache, registry
-from tinytorch.datasets.verifying import verify
+from tinytorch.datasets.arrays import verify
 from tinytorch.errors import ConfigError, DataError
 from tinytorch.places import cache_folder
 
-HEAD = '[{name}]\ntitle = "t"\nreader = "{reader}"\nlicence = "l"\ncitation = "c"\nshape = {shape}\nclasses = ["a", "b", "c"]\nmirrors = ["file:///nowhere/"]\n'
 PIXELS = np.arange(4 * 2 * 3, dtype=np.uint8).reshape(4, 2, 3)
 LABELS = np.array([0, 2, 1, 0], np.uint8)
 
 
 def idx(array: np.ndarray) -> bytes:
     return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
-
-
-def put(folder: Path, files: dict[str, bytes]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, data in files.items():
-        (folder / name).write_bytes(data)
 
 
 @pytest.fixture
@@ -41,39 +33,6 @@ def pair(own_registry, cache: Path):
         own_registry(HEAD.format(name="pair", reader="idx", shape=[2, 3]) + "samples = {test = 4}\n", *(entry("pair", files[name], name=name, split="test", part=part) for name, part in parts.items()))
         put(cache / "datasets" / "pair", files)
         return cache / "datasets" / "pair"
-
-    return make
-
-
-RECORDS = np.arange(6 * 13, dtype=np.uint8).reshape(6, 13)
-RECORDS[:, 0] = [0, 1, 2, 2, 1, 0]
-GOOD = {"d/1.bin": RECORDS[:2].tobytes(), "d/2.bin": RECORDS[2:4].tobytes(), "d/t.bin": RECORDS[4:].tobytes()}
-
-
-def packed(members: dict[str, bytes | tarfile.TarInfo]) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w:gz") as archive:
-        for name, content in members.items():
-            if isinstance(content, tarfile.TarInfo):
-                archive.addfile(content)
-            else:
-                info = tarfile.TarInfo(name)
-                info.size = len(content)
-                archive.addfile(info, io.BytesIO(content))
-    return out.getvalue()
-
-
-@pytest.fixture
-def archive(own_registry, cache: Path):
-    """`archive(bytes)`: a dataset of records, downloaded."""
-
-    def make(data: bytes) -> Path:
-        own_registry(
-            HEAD.format(name="rec", reader="records", shape=[3, 2, 2]) + 'samples = {train = 4, test = 2}\nmembers = {train = ["d/1.bin", "d/2.bin"], test = ["d/t.bin"]}\n',
-            entry("rec", data, name="r.tar.gz"),
-        )
-        put(cache / "datasets" / "rec", {"r.tar.gz": data})
-        return cache / "datasets" / "rec"
 
     return make
 

@@ -1,6 +1,7 @@
 """Datasets get into the cache once, whole, from wherever they are, and a failure says what to do."""
 from __future__ import annotations
 
+import _thread
 import os
 import random
 import re
@@ -311,6 +312,18 @@ def test_an_interrupt_ends_it_at_once_also_while_nothing_comes(server: Server, o
         interrupted.send_signal(signal.SIGINT)
         _, said = interrupted.communicate(timeout=10)
     assert "KeyboardInterrupt" in said
+
+
+def test_an_interrupt_ends_the_threads_of_a_program_that_goes_on(server: Server, own_registry):
+    """As in a notebook."""
+    own_registry(text_dataset(DATA, server.put("a", DATA)))
+    server.plan(Drop(1000, before=lambda server: _thread.interrupt_main()))
+    server.always(Drop(1000))
+    with pytest.raises(KeyboardInterrupt):
+        download()
+    # join would come back at once: Python 3.11 takes a thread for ended whose join was interrupted
+    waits_until(lambda: not any(thread.name.startswith("tinytorch-download") for thread in threading.enumerate()))
+    assert len(server.asked) < len(DATA) / 1000 / 2
 
 
 def test_a_dropped_connection_is_told_and_gone_on_from(server: Server, own_registry):

@@ -89,6 +89,7 @@ mirrors = ["https://example.org/"]
     ("text", "line", "says"),
     [
         ("a = 1\nb = !\n", 0, r"can't be read: .*line 2"),
+        ("a = " + "[" * 100_000, 0, "can't be read: it is nested too deeply"),
         ("text = 1", 1, "a dataset is a table"),
         (GOOD.replace("[text]", "[Text]").replace("[[text.", "[[Text."), 1, "small letters, digits and hyphens"),
         (GOOD.replace("title", "titel"), 2, "there is no key 'titel'. Did you mean title"),

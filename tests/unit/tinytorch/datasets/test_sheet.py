@@ -2,12 +2,13 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.unit.tinytorch.datasets.conftest import text_dataset
+from tests.unit.tinytorch.datasets.conftest import GOOD, RECORDS, packed, text_dataset
 from tinytorch import datasets
 from tinytorch.datasets import registry, sheet
 from tinytorch.errors import ConfigError, DataError
@@ -36,6 +37,20 @@ def test_examples_are_the_first_of_each_class_as_bright_as_can_be():
     assert np.array_equal(shown[7, 2, :, :, 0], (images[np.flatnonzero(labels == 7)[2]] * (255 / 16)).astype(np.uint8))
 
 
+def test_examples_in_colour_have_their_channels_last_and_their_own_brightness(archive):
+    archive(packed(GOOD | {"d/1.bin": bytes([0]) + bytes(range(12)) + bytes([2]) + bytes([101]) * 12}))
+    shown = sheet.examples(registry.dataset("rec"), 3)
+    assert shown.shape == (3, 3, 2, 2, 3) and shown[0, 0, 0, 1].tolist() == [1, 5, 9]
+    assert shown[2, 1].transpose(2, 0, 1).tobytes() == RECORDS[2, 1:].tobytes(), "the second of its class"
+    assert not shown[1].any(), "there is none of that class"
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 4), (3, 4, 4, 1), (4,)], ids=str)
+def test_images_of_another_kind_are_not_drawn(shape):
+    with pytest.raises(ConfigError, match=r"digits can't be drawn: its shape is \("):
+        sheet.examples(replace(DIGITS, shape=shape), 1)
+
+
 def test_shrunk_images_are_means():
     image = np.arange(16, dtype=np.uint8).reshape(1, 4, 4, 1).repeat(3, axis=-1)
     assert sheet.shrunk(image, 2)[0, :, :, 0].tolist() == [[2, 4], [10, 12]]
@@ -47,9 +62,22 @@ def test_a_contact_sheet_has_a_row_for_each_class(tmp_path: Path):
     path = sheet.save_png(DIGITS, tmp_path / "a sheet \N{SNAKE}")
     assert path == tmp_path / "a sheet \N{SNAKE}.png"
     with image.open(path) as picture:
-        assert picture.size == (110 + 10 * 50, 10 * 50)
-        tile = np.asarray(picture)[7 * 50 : 7 * 50 + 48 : 6, 110 + 2 * 50 : 110 + 2 * 50 + 48 : 6]
+        left = picture.width - 10 * 50
+        assert picture.height == 10 * 50
+        tile = np.asarray(picture)[7 * 50 : 7 * 50 + 48 : 6, left + 2 * 50 : left + 2 * 50 + 48 : 6]
     assert np.array_equal(tile, sheet.examples(DIGITS, 3)[7, 2])
+
+
+def test_captions_of_a_contact_sheet_have_room(tmp_path: Path):
+    image = pytest.importorskip("PIL.Image")
+    inked = []
+    for name in ("0", "a name of many letters"):
+        path = sheet.save_png(replace(DIGITS, classes=(name, *DIGITS.classes[1:])), tmp_path / "sheet.png")
+        with image.open(path) as picture:
+            left = picture.width - 10 * 50
+            inked.append(np.flatnonzero((np.asarray(picture)[:48, :left] < 128).any(axis=(0, 2))))
+            assert inked[-1][0] >= 4 and left - 12 <= inked[-1][-1] < left - 4
+    assert len(inked[1]) > 5 * len(inked[0])
 
 
 def test_a_png_that_can_not_be_written_is_told(tmp_path: Path):

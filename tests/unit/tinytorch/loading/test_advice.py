@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -36,8 +37,11 @@ LOCAL = Facts("shards", "local", "shards", 10 * GIB, 10**6, 160, GIB // 16, 16 *
         ({"kind": "s3", "epochs": 1}, "DirectS3", {"workers": 4, "window": 4, "prefetch": 2}),
         ({"kind": "http", "epochs": 1, "ranges": False}, "LocalCache", {"workers": 4, "window": 4, "prefetch": 2, "limit": 10 * GIB}),
         ({"kind": "s3", "disk": GIB // 2}, "DirectS3", {"workers": 4, "window": 4, "prefetch": 2}),
+        # 12 shards are in use at a time, 768 MiB, and four fifths of the free disk are used
+        ({"kind": "s3", "disk": 959 * 2**20}, "DirectS3", {"workers": 4, "window": 4, "prefetch": 2}),
+        ({"kind": "s3", "disk": 960 * 2**20}, "LocalCache", {"workers": 4, "window": 4, "prefetch": 2, "limit": 768 * 2**20}),
     ],
-    ids=["small", "one-core", "fits", "large", "unknown-memory", "small-mount", "mount", "s3", "s3-large", "slow", "once", "no-ranges", "no-disk"],
+    ids=["small", "one-core", "fits", "large", "unknown-memory", "small-mount", "mount", "s3", "s3-large", "slow", "once", "no-ranges", "no-disk", "hardly-disk", "just-disk"],
 )  # fmt: skip
 def test_the_strategy_follows_from_size_memory_and_place(change: dict[str, object], strategy: str, parameters: dict[str, int]) -> None:
     advice = advise(replace(LOCAL, **change))  # type: ignore[arg-type]
@@ -50,6 +54,8 @@ def test_reasons_have_the_numbers_they_stand_on() -> None:
     assert "has 1,000 GiB, and 16 GiB of memory are free" in reasons
     assert "measured at 977 KiB a second" in reasons and "8 threads" in reasons and "80 GiB fit" in reasons
     assert "2 GiB are assumed" in " ".join(advise(replace(LOCAL, memory=None)).reasons)
+    assert advise(replace(LOCAL, kind="http")).reasons[1].startswith("It comes from a web server and fits on this machine's disk")
+    assert "The samples of each shard are" in advise(replace(LOCAL, memory=0)).reasons[-1]
 
 
 def test_advice_about_shards_in_a_folder_makes_its_loader(folder: Path, tmp_path: Path) -> None:
@@ -101,13 +107,17 @@ def test_a_folder_of_other_files_has_to_become_shards(tmp_path: Path) -> None:
     assert "It isn't in the shard format" in " ".join(advice.reasons)
 
 
-@pytest.mark.parametrize("name", ["nothing", "empty", "x.txt", "broken.npy", "objects.npy"])
+@pytest.mark.parametrize("name", ["nothing", "empty", "x.txt", "broken.npy", "objects.npy", "zip.npy", "archive.npy", "number.npy"])
 def test_what_is_no_data_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "x.txt").write_text("x", "utf-8")
     (tmp_path / "broken.npy").write_bytes(b"\x93NUMPY\x01")
     np.save(tmp_path / "objects.npy", np.array([{}]), allow_pickle=True)
-    with pytest.raises(DataError, match=name):
+    np.save(tmp_path / "number.npy", np.float64(1))
+    (tmp_path / "zip.npy").write_bytes(b"PK\x03\x04")
+    with (tmp_path / "archive.npy").open("wb") as file:
+        np.savez(file, np.zeros(3))
+    with pytest.raises(DataError, match=rf"^{re.escape(str(tmp_path / name))}(:| is neither| is no array)"):
         loading.recommend(tmp_path / name)
 
 
@@ -143,6 +153,15 @@ def test_free_memory_that_nobody_tells_is_unknown(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr("psutil.virtual_memory", fails)
     assert machine.free_memory() is None
+
+
+def test_where_nobody_lists_mounts_only_network_paths_of_windows_are_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def fails(self: Path, *_: object, **__: object) -> str:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(machine.Path, "read_text", fails)  # type: ignore[attr-defined]
+    assert not machine.is_network_mount(tmp_path)
+    assert machine.is_network_mount(Path("\\\\server\\share\\data"))
 
 
 def test_a_mounted_network_is_told_from_a_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

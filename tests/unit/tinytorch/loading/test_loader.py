@@ -26,6 +26,18 @@ def add_noise(inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return inputs + rng.standard_normal(inputs.shape, dtype=np.float32)
 
 
+@pytest.mark.parametrize(("prefetch", "thread"), [(0, "MainThread"), (1, "tinytorch-batches_0")])
+def test_batches_are_made_by_a_thread_only_if_some_are_ahead(make: Make, prefetch: int, thread: str) -> None:
+    names = set()
+
+    def note(inputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        names.add(threading.current_thread().name)
+        return inputs
+
+    assert len(list(make("InMemory", batch_size=50, prefetch=prefetch, transform=note))) == 4
+    assert names == {thread}
+
+
 @every_strategy
 def test_batches_in_order_are_the_arrays_cut(strategy: str, make: Make, arrays: Arrays) -> None:
     batches = list(make(strategy, batch_size=64, scale=False))
@@ -136,6 +148,20 @@ def test_a_state_of_other_batches_is_refused_and_changes_nothing(make: Make) -> 
     assert other.state_dict() == before
     with pytest.raises(ValueError, match="version 9"):
         other.load_state_dict(state | {"version": 9})
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [{"data": None}, {"data": 3}, {"order": {}}, {"order": {"bit_generator": "MT19937"}}, {"batch": "x"}, {"batch": -1}, {"batch": 100}, {"version": None}],
+    ids=str,
+)
+def test_what_is_no_state_changes_nothing(make: Callable[..., Loader], broken: dict[str, object]) -> None:
+    loader, peaceful = make("InMemory", batch_size=7, shuffle=True, seed=1), make("InMemory", batch_size=7, shuffle=True, seed=1)
+    state = loader.state_dict()
+    with pytest.raises(ValueError, match="load_state_dict: (no state of a loader: |batch |version None)"):
+        loader.load_state_dict(state | {"batch": 3} | broken)
+    assert loader.state_dict() == state
+    assert [labels.tolist() for _, labels in loader] == [labels.tolist() for _, labels in peaceful]
 
 
 @every_strategy

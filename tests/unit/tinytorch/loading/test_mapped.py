@@ -116,6 +116,20 @@ def test_a_shard_that_cant_be_read_is_named(folder: Path) -> None:
             next(iter(loader))
 
 
+@pytest.mark.parametrize(("change", "says"), [("gone", "No such file"), ("cut", "is damaged: 10 bytes"), ("empty", "is damaged: 0 bytes")])
+def test_a_shard_that_changed_after_the_folder_was_opened_is_named(folder: Path, change: str, says: str) -> None:
+    path = folder / "00003.shard"
+    with loading.PreWarmed(folder, 200, warm=False, verify=False) as loader:
+        path.unlink() if change == "gone" else path.write_bytes(bytes(10) if change == "cut" else b"")
+        with pytest.raises(DataError, match=rf"00003\.shard(:)? {says}"):
+            next(iter(loader))
+
+
+def test_where_nothing_is_warmed_nothing_is_waited_for(folder: Path) -> None:
+    with loading.PreWarmed(folder, warm=False) as loader:
+        assert loader.wait() == 0
+
+
 def test_a_place_in_the_network_cant_be_mapped() -> None:
     with pytest.raises(DataError, match="is not on this machine, and can't be mapped. Use LocalCache"):
         loading.PreWarmed("http://127.0.0.1:9")

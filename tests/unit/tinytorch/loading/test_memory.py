@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -58,3 +59,12 @@ def test_a_damaged_shard_is_found_when_it_is_read_into_memory(folder: Path) -> N
     (folder / "00003.shard").write_bytes(data)
     with pytest.raises(DataError, match="00003.shard is damaged: its SHA-256"):
         loading.InMemory.from_shards(folder)
+
+
+def test_shards_that_memory_cant_hold_are_told_before_any_is_read(tmp_path: Path) -> None:
+    loading.write_shards(tmp_path, np.zeros((1, 2**20), np.uint8))
+    index = json.loads((tmp_path / "index.json").read_text("utf-8"))
+    index["shards"] = [index["shards"][0] | {"file": f"{number:05}.shard", "count": 2**20, "bytes": 2**40} for number in range(1000)]
+    (tmp_path / "index.json").write_text(json.dumps(index | {"count": 1000 * 2**20}), "utf-8")
+    with pytest.raises(DataError, match="don't fit into memory. Use PreWarmed or LocalCache"):
+        loading.InMemory.from_shards(tmp_path)

@@ -141,10 +141,13 @@ GOOD = {
         ({"shards": [GOOD["shards"][0] | {"bytes": 7}]}, "has 6 bytes, not 7"),  # type: ignore[index]
         ({"shards": [GOOD["shards"][0] | {"count": True}]}, "got True"),  # type: ignore[index]
         ({"shards": GOOD["shards"] * 2, "count": 4}, "a file is listed twice"),  # type: ignore[operator]
+        ({"inputs": {"shape": [1] * 99 + [3], "dtype": "|u1"}}, "maximum supported dimension"),
+        ({"inputs": {"shape": [2**62, 2**62], "dtype": "<f8"}}, "too big"),
+        ({"shards": [GOOD["shards"][0] | {"count": 2**40, "bytes": 3 * 2**40}], "count": 2**40}, "and a shard 1099511627776 at most"),  # type: ignore[index]
         ({"shards": 5}, "not iterable"),
         ({"labels": []}, "list indices"),
     ],
-    ids=["version", "count", "dtype", "shape", "path", "bytes", "bool", "twice", "number", "list"],
+    ids=["version", "count", "dtype", "shape", "path", "bytes", "bool", "twice", "dimensions", "size", "large", "number", "list"],
 )
 def test_an_index_that_isnt_one_is_refused(tmp_path: Path, change: dict[str, Any], says: str) -> None:
     (tmp_path / "index.json").write_text(json.dumps(GOOD | change), "utf-8")

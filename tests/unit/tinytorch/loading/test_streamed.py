@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +120,17 @@ def test_a_damaged_file_in_the_cache_is_fetched_again(folder: Path, cache: Path)
     store = Watched(folder)
     assert labels_of(loading.LocalCache(store, 16, cache=cache)) == list(range(200))
     assert len(store.reads) == 8
+
+
+def test_a_damaged_file_in_a_cache_that_may_only_be_read_is_told(folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    labels_of(loading.LocalCache(folder, 16, cache=cache))
+    kept(cache)[0].write_bytes(b"x")
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(DataError, match=r"shards can't be kept here \(Permission denied\)"):
+        labels_of(loading.LocalCache(folder, 16, cache=cache))
 
 
 def test_a_damaged_shard_at_its_source_is_named_and_not_kept(folder: Path, cache: Path) -> None:
@@ -347,11 +358,12 @@ def test_stopping_early_doesnt_wait_for_another_try(server: RangeServer, prefetc
 
 def test_a_block_is_let_go_after_its_last_sample(folder: Path) -> None:
     source = loading.DirectS3(folder, block_bytes=10 * 56, workers=1).source
-    with closing(source.epoch(np.arange(200))) as epoch:
-        epoch.take(np.arange(5))
-        assert 0 in epoch.futures  # type: ignore[attr-defined]
-        epoch.take(np.arange(5, 10))
-        assert 0 not in epoch.futures  # type: ignore[attr-defined]
+    epoch = source.epoch(np.arange(200))
+    epoch.take(np.arange(5))
+    assert 0 in epoch.futures  # type: ignore[attr-defined]
+    epoch.take(np.arange(5, 10))
+    assert 0 not in epoch.futures  # type: ignore[attr-defined]
+    epoch.end()
 
 
 @pytest.mark.parametrize("options", [{"workers": 0}, {"window": 0}], ids=str)

@@ -16,6 +16,7 @@ import pytest
 from tests.unit.tinytorch.trajectories.recordings import COLOURS, config, record
 from tests.unit.tinytorch.trajectories.test_features import HUBCONF
 from tinytorch.errors import ConfigError, DataError
+from tinytorch.jobs import Item, Job
 from tinytorch.trajectories import building, open_cache, synthetic
 from tinytorch.trajectories.building import build, known_caches, recorded, reset
 from tinytorch.trajectories.chunking import Limits
@@ -123,7 +124,7 @@ def test_chunks_that_are_gone_are_made_again(tmp_path):
     built = build(config(tmp_path), notice=told.append)
     assert contents(tmp_path / "cache") == before
     assert (built.progress.processed, built.progress.units) == (1, 4)
-    assert told == ["1 trajectory is recorded as completed without chunks in the cache, and processed again: a"]
+    assert told == ["Trajectories are recorded as completed without chunks in the cache, and processed again: a"]
 
 
 def test_a_trajectory_that_left_the_dataset_is_told_and_counted(tmp_path):
@@ -328,6 +329,31 @@ def test_two_builds_of_one_cache_are_refused(tmp_path, tracking):
 
 
 # --- looking and resetting ----------------------------------------------------------------------------------------
+
+
+def test_many_trajectories_are_told_as_a_number(tmp_path):
+    record_some(tmp_path, *"abcdefg")
+    build(config(tmp_path))
+    shutil.rmtree(tmp_path / "cache" / "chunks")
+    told = []
+    build(config(tmp_path), notice=told.append)
+    assert told[0].endswith("processed again: a, b, c, d, e, and 2 more")
+
+
+@pytest.mark.parametrize("way", [recorded, lambda folder: build(config(folder.parent))], ids=["recorded", "build"])
+def test_the_folder_of_another_job_is_no_cache(tmp_path, way):
+    record_some(tmp_path, "a")
+    Job(tmp_path / "cache", config={"tests": "sha"}).run([Item("student", "sum")], lambda item: 1)
+    with pytest.raises(DataError, match="cache: what is recorded there is another kind of work"):
+        way(tmp_path / "cache")
+    assert list(Job(tmp_path / "cache").record().done) == ["student"]
+
+
+def test_a_progress_file_that_is_nested_too_deeply_is_told(tmp_path):
+    (tmp_path / "progress.json").write_text("[" * 100_000, "utf-8")
+    with pytest.raises(DataError, match="progress.json: it can't be used: it is nested too deeply"):
+        recorded(tmp_path)
+    assert known_caches(tmp_path) == []
 
 
 def test_reset_has_everything_processed_again_and_takes_the_chunks_if_asked(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import pickle
 import tracemalloc
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -114,13 +115,34 @@ def test_a_damaged_chunk_is_named_with_what_to_do(tmp_path, change):
         cache[1]
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_bit_that_flips_in_a_chunk_is_told_or_harmless(tmp_path, seed):
+    folder, rng = cached(tmp_path), np.random.default_rng(seed)
+    file = folder / "chunks" / "t" / "0000.npz"
+    data, cache = file.read_bytes(), open_cache(folder)
+    for at in [data.find(b"PK\x01\x02") + 10, *rng.integers(len(data), size=200)]:  # the first: how the member is compressed
+        file.write_bytes(data[:at] + bytes([data[at] ^ 1 << rng.integers(8)]) + data[at + 1 :])
+        with suppress(DataError):
+            assert cache[0].features.shape == (4, 48)
+
+
+def test_a_file_among_the_chunks_is_no_trajectory(tmp_path):
+    folder = cached(tmp_path)
+    (folder / "chunks" / "Thumbs.db").write_bytes(b"what a file manager leaves")
+    assert len(open_cache(folder)) == 2
+
+
 def test_a_missing_chunk_is_found(tmp_path):
     folder = cached(tmp_path)
     (folder / "chunks" / "t" / "0000.npz").unlink()
     assert [path.name for path in open_cache(folder).verify()] == ["0000.npz"]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 2, "chunks": []}', '{"version": 1}', '{"version": 1, "chunks": [{"file": "a"}]}'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "null", '{"version": 2, "chunks": []}', '{"version": 1}', '{"version": 1, "chunks": 5}', '{"version": 1, "chunks": [{"file": "a"}]}', "[" * 100_000],
+    ids=["empty", "cut", "list", "null", "version", "no chunks", "number", "other keys", "deep"],
+)  # fmt: skip
 def test_a_damaged_index_is_named(tmp_path, text):
     folder = cached(tmp_path)
     (folder / "chunks" / "t" / "index.json").write_text(text, "utf-8")

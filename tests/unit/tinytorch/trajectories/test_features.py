@@ -119,10 +119,11 @@ def test_dino_sees_normalised_pictures_in_evaluation_and_without_gradients(repos
 
 def test_pictures_keep_their_colours_and_places(repository):
     frames = np.zeros((1, 56, 56, 3), np.uint8)
-    frames[0, :28, :, 0] = 255
+    frames[0, :28, :, 0], frames[0, :28, :, 2] = 255, 51
     prepared = Dino("small", repository=repository, image_size=28).prepared(frames)[0].numpy()
     assert prepared.shape == (3, 28, 28)
     assert prepared[0, 3, 14] == pytest.approx((1 - 0.485) / 0.229, abs=1e-4)
+    assert prepared[2, 3, 14] == pytest.approx((0.2 - 0.406) / 0.225, abs=1e-4)
     assert prepared[0, 24, 14] == pytest.approx(-0.485 / 0.229, abs=1e-4)
     assert prepared[1].max() == pytest.approx(-0.456 / 0.224, abs=1e-4)
 

@@ -127,10 +127,16 @@ def with_pose(row, column, value):
     [
         (with_pose(2, 3, np.nan), "pose 3 of 5 has a value that is no finite number"),
         (with_pose(2, 1, np.inf), "pose 3 of 5 has a value that is no finite number"),
-        (with_pose(1, 0, 2.5), "pose 2 of 5 has no whole number from 0 on as its frame"),
+        (with_pose(1, 0, 2.5), "pose 2 of 5 has no whole number from 0 to 2\\*\\*53 as its frame"),
+        (with_pose(0, 0, -1.0), "pose 1 of 5 has no whole number"),
+        (with_pose(4, 0, 2.0**53 + 2), "pose 5 of 5 has no whole number"),
+        (with_pose(2, 2, 1e300), r"pose 3 of 5 is more than 1e\+12 metres from the origin"),
+        (with_pose(2, 4, -1e300), "pose 3 of 5 is more than"),
         (with_pose(3, 0, 4.0), "pose 4 of 5 has a frame that doesn't come after"),
         (with_pose(3, 1, 0.0), "pose 4 of 5 has a timestamp before"),
+        (with_pose(3, 1, -1e308), "pose 4 of 5 has a timestamp before"),
         (with_pose(4, 8, 0.5), "pose 5 of 5 has a quaternion that isn't of length 1"),
+        (with_pose(4, 8, 1e300), "pose 5 of 5 has a quaternion that isn't of length 1"),
         (straight()[0][:, :7], r"poses are \(5, 7\) float64"),
         (straight()[0][0], r"poses are \(9,\) float64"),
         (straight()[0][:0], "it has no pose"),
@@ -139,7 +145,7 @@ def with_pose(row, column, value):
         (straight()[0].astype(object), "Python objects"),
         (np.asfortranarray(straight()[0]), "Fortran order"),
     ],
-    ids=["nan", "inf", "half a frame", "frame twice", "time", "quaternion", "columns", "one row", "empty", "count", "text", "objects", "fortran"],
+    ids=["nan", "inf", "half a frame", "frame below 0", "frame beyond", "far", "far below", "frame twice", "time", "time beyond", "quaternion", "quaternion beyond", "columns", "one row", "empty", "count", "text", "objects", "fortran"],
 )
 def test_poses_that_make_no_sense_are_refused(tmp_path, table, says):
     path = tmp_path / "t.npz"
@@ -185,8 +191,9 @@ def test_frames_of_another_kind_are_refused(tmp_path, form, frames, says):
         ("frame,timestamp,x,y,z\n0,0,0,0,0\n1,1,0\n", "the number of columns changed"),
         ("frame,timestamp,x,y,z\n0,0,0\n", "lines have 3 values, and there are 5"),
         ("frame,timestamp,x,y,z\n0,0,\udcff,0,0\n", "can't be read"),
+        ("x" * 200_000, "can't be read"),
     ],
-    ids=["unknown", "missing", "twice", "empty", "no line", "word", "short line", "short lines", "not utf-8"],
+    ids=["unknown", "missing", "twice", "empty", "no line", "word", "short line", "short lines", "not utf-8", "long"],
 )
 def test_a_table_that_makes_no_sense_is_refused(tmp_path, text, says):
     path = record(tmp_path, "t", "pictures")
@@ -204,7 +211,8 @@ def other_size(folder):
     [
         (lambda folder: (folder / "poses.csv").unlink(), "neither poses.csv nor poses.npy"),
         (lambda folder: np.save(folder / "poses.npy", straight()[0]), "both poses.csv and poses.npy"),
-        (lambda folder: (folder / "frames").rename(folder / "images"), "neither frames/ nor frames.npy"),
+        (lambda folder: (folder / "frames").rename(folder / "images"), "neither frames nor frames.npy"),
+        (lambda folder: np.save(folder / "frames.npy", straight()[1]), "both frames and frames.npy"),
         (lambda folder: (folder / "frames" / "000004.png").unlink(), "no picture of frame 4"),
         (lambda folder: Image.new("RGB", (8, 6)).save(folder / "frames" / "9.png"), "6 pictures, and there are 5 poses"),
         (lambda folder: Image.new("RGB", (8, 6)).save(folder / "frames" / "4.png"), "is the same frame"),
@@ -212,7 +220,7 @@ def other_size(folder):
         (other_size, "000004.png: it is 9x6, the pictures before it 8x6"),
         (lambda folder: (folder / "frames" / "000004.png").write_bytes(b"GIF"), "000004.png: it can't be read"),
     ],
-    ids=["no poses", "poses twice", "no frames", "missing", "too many", "frame twice", "name", "size", "no picture"],
+    ids=["no poses", "poses twice", "no frames", "frames twice", "missing", "too many", "frame twice", "name", "size", "no picture"],
 )
 def test_a_folder_whose_files_dont_fit_is_refused(tmp_path, change, says):
     path = record(tmp_path, "t", "pictures")
@@ -246,6 +254,27 @@ def test_a_package_that_is_missing_is_named_with_its_command(tmp_path, monkeypat
         read(path)
     with pytest.raises(ConfigError, match=r"pip install 'tinytorch\[dino\]'"):
         reading.check_packages([path])
+
+
+def test_an_array_of_a_negative_shape_is_refused(tmp_path):
+    """Whose bytes are as many as it says."""
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": "|u1", "fortran_order": False, "shape": (-5, -6, 8, 3)})
+    with zipfile.ZipFile(tmp_path / "t.npz", "w") as archive, io.BytesIO() as poses:
+        np.save(poses, straight()[0])
+        archive.writestr("poses.npy", poses.getvalue())
+        archive.writestr("frames.npy", stream.getvalue() + bytes(5 * 6 * 8 * 3))
+    with pytest.raises(DataError, match=r"an array of the shape \(-5, -6, 8, 3\)"):
+        read(tmp_path / "t.npz")
+
+
+def test_an_hdf5_file_whose_names_are_no_text_is_told(tmp_path):
+    path = record(tmp_path, "t", "hdf5")
+    data = path.read_bytes()
+    assert data.count(b"poses") == 1
+    path.write_bytes(data.replace(b"poses", b"p\xffses"))
+    with pytest.raises(DataError, match="t.h5: it (has no dataset 'poses'|can't be read)"):
+        read(path)
 
 
 def test_an_archive_without_the_arrays_says_what_it_has(tmp_path):
