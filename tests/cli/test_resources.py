@@ -270,3 +270,15 @@ def test_ids_and_budgets_are_completed(monkeypatch: pytest.MonkeyPatch) -> None:
     ledger.append(["budget", "mine", {"amount": "1", "currency": "USD", "tags": {}, "per": "day"}])
     assert tab.answer(command, "bash", ["resources", "show", "a"]) == ["abc"]
     assert tab.answer(command, "bash", ["resources", "budget", "remove", ""]) == ["mine"]
+
+
+def test_the_runs_of_another_machine_have_their_cost_here(tito: Tito, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    record("r", 2.0)
+    folder.rename(tmp_path / "brought here")
+    assert reported(tito("resources", "list", "--json"))["records"] == []
+    answer = tito("resources", "merge", "brought here")
+    assert answer.status == 0 and "Took in 1 run from brought here." in answer.out
+    assert "brought here says nothing new of runs." in tito("resources", "merge", "brought here").out
+    assert reported(tito("resources", "cost", "--json"))["total"]["amounts"] == {"USD": pytest.approx(2.012, abs=0.01)}
+    refused = tito("resources", "merge", "elsewhere")
+    assert refused.status == 1 and "elsewhere: there is no ledger" in refused.err

@@ -12,9 +12,10 @@ Kinds that aren't known are those of a later version, and are left alone.
 """
 from __future__ import annotations
 
+import json
 import os
 import platform
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
@@ -26,7 +27,7 @@ from tinytorch.errors import DataError
 from tinytorch.jobs.journal import Entry, Reader, Writer, damaged_lines, leave_out
 from tinytorch.resources.usage import Usage
 
-__all__ = ["Book", "Run", "Seen", "append", "folder", "is_on", "now", "read", "stamp", "time_of"]
+__all__ = ["Book", "Run", "Seen", "append", "folder", "is_on", "merge", "now", "read", "stamp", "time_of"]
 
 VARIABLE = "TINYTORCH_RESOURCES"
 JOURNAL = "ledger.jsonl"
@@ -36,6 +37,7 @@ _PATIENCE = 60.0  # seconds that an entry waits for others to be written
 _SILENCE = timedelta(minutes=10)  # after which a run on another machine that says nothing more counts as lost
 _SAME = 1.0  # seconds; two processes that were created closer together don't have one process id
 _BLOCK = 64 << 10
+_OF_RUNS = ("started", "seen", "ended")
 
 
 @dataclass(frozen=True)
@@ -216,6 +218,43 @@ def read(notice: Callable[[str], None] = lambda text: None) -> Book:
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}. Mend that, or name another folder: {VARIABLE}=DIR") from error
     return book
+
+
+def merge(other: Path, notice: Callable[[str], None] = lambda text: None) -> int:
+    """Take in what a ledger of another machine (its folder, or the file) says of runs; returns of how many it was new.
+
+    What was taken in before isn't taken in again. What that machine knew of cloud resources and budgets stays there.
+
+    Raises: DataError if there is no ledger, it can't be read, or this machine's can't be written.
+    """
+    path = other / JOURNAL if other.is_dir() else other
+    if not path.is_file():
+        raise DataError(f"{path}: there is no ledger. Name the folder with the {JOURNAL} of the other machine, or that file")
+    mine = folder() / JOURNAL
+    try:
+        known = {json.dumps(entry) for entry in _about_runs(Reader(mine))}
+        theirs = Reader(path)
+        there = list(_about_runs(theirs))
+    except OSError as error:
+        raise DataError(f"{error.filename or path}: {error.strerror or error}. Mend that; nothing was taken in") from error
+    if theirs.damaged and not there:
+        raise DataError(f"{path} is no ledger, or nothing of it is whole: {damaged_lines(theirs.damaged)}. Bring it again from the other machine; nothing was taken in")
+    if theirs.damaged:
+        notice(f"{path}: {damaged_lines(theirs.damaged)}; the rest counts.")
+    new = [entry for entry in there if json.dumps(entry) not in known]
+    append(*new)
+    return len({entry[1] for entry in new})
+
+
+def _about_runs(reader: Reader) -> Iterator[Entry]:
+    """The entries about runs that say what they should, of runs whose beginning is there."""
+    book = Book()
+    for entries in reader.blocks():
+        for entry in entries:
+            strange = book.strange
+            book.take([entry])
+            if entry[0] in _OF_RUNS and book.strange == strange and entry[1] in book.runs:
+                yield entry
 
 
 def _read(path: Path) -> tuple[Book, Reader]:
