@@ -109,6 +109,15 @@ def test_what_is_running_has_a_forecast_at_a_rate_that_is_said(tito: Tito) -> No
     assert coming["per_hour"] == 1.006 and coming["rest_of_day"] <= 1.006 * 25 and coming["rest_of_month"] >= coming["rest_of_day"]
 
 
+def test_usage_of_a_run_inside_another_is_added_once(tito: Tito) -> None:
+    nested = "from tinytorch import resources\nwith resources.track('inner', record=True): pass\n"
+    tito("resources", "track", "--name", "outer", "--", sys.executable, "-c", nested)
+    assert sorted(reported(tito("resources", "usage", "--json"))["usage"]) == ["inner", "outer"]
+    (day,) = reported(tito("resources", "usage", "--by", "day", "--json"))["usage"].values()
+    assert day["runs"] == 1
+    assert "1 run is counted with the machine or the run that it was part of." in tito("resources", "cost").out
+
+
 def test_usage_is_added_and_peaks_are_not(tito: Tito) -> None:
     record("a", 1)
     record("b", 2)

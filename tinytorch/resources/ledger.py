@@ -2,7 +2,7 @@
 
 Its lines are those of `tinytorch.jobs.journal`. Entries (times are UTC, ISO 8601):
 
-    ["started", run, {"name", "command", "tags", "machine", "host", "pid", "created", "at"}]
+    ["started", run, {"name", "command", "tags", "machine", "host", "pid", "created", "at", "within": run or null}]
     ["seen", run, at, usage]
     ["ended", run, at, usage, exit]
     ["cloud", at, provider, [resource, ...]]
@@ -35,6 +35,7 @@ LOCK = ".lock"
 _SWITCHES = {"": False, "off": False, "0": False, "false": False, "no": False, "on": True, "1": True, "true": True, "yes": True}
 _PATIENCE = 60.0  # seconds that an entry waits for others to be written
 _SILENCE = timedelta(minutes=10)  # after which a run on another machine that says nothing more counts as lost
+_UNSEEN = timedelta(minutes=1)  # that a run goes on without a record, at most
 _SAME = 1.0  # seconds; two processes that were created closer together don't have one process id
 _BLOCK = 64 << 10
 _OF_RUNS = ("started", "seen", "ended")
@@ -57,6 +58,7 @@ class Run:
     usage: Usage = field(default_factory=Usage)
     ended: datetime | None = None
     exit: int | None = None  # its exit status; -9: ended by signal 9
+    within: str | None = None  # the run that its process was part of when it began
 
     def state(self, at: datetime | None = None) -> str:
         """`ended`; `running`; or `lost`: it has no end and is gone, killed for instance."""
@@ -96,6 +98,12 @@ class Book:
     budgets: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     strange: int = 0  # entries of a known kind that don't hold what they should
 
+    def whole_of(self, run: Run) -> str | None:
+        """The run that a run is part of: the one in which it began, if that one was there to its end, on the same machine."""
+        whole = self.runs.get(run.within or "")
+        is_part = whole and whole.machine == run.machine and whole.started <= run.last_seen <= whole.last_seen + _UNSEEN
+        return run.within if is_part else None
+
     def take(self, entries: Iterable[Entry]) -> None:
         for kind, *rest in entries:
             if kind not in _TAKE:
@@ -108,7 +116,7 @@ class Book:
     def _started(self, run: str, facts: dict[str, Any]) -> None:
         at = time_of(facts["at"])
         known = {name: facts[name] for name in ("name", "command", "tags", "machine", "host", "pid", "created")}
-        self.runs[run] = Run(run, **known, started=at, last_seen=at)
+        self.runs[run] = Run(run, **known, started=at, last_seen=at, within=facts.get("within"))
 
     def _seen(self, run: str, at: str, usage: dict[str, Any]) -> None:
         if run in self.runs:

@@ -75,7 +75,7 @@ def _say(by: str, sums: dict[str, Sum], total: Sum, found: list[Charge], coming:
     if total.unknown:
         render.say(f"The price of {total.unknown} of {len(found)} isn't known: {', '.join(sorted({c.machine for c in found if c.amount is None})[:5])}")
     if twice:
-        render.say(f"{len(twice)} run{'s are' if len(twice) > 1 else ' is'} counted with the machine that {'they' if len(twice) > 1 else 'it'} ran on.")
+        render.say(f"{len(twice)} run{'s are' if len(twice) > 1 else ' is'} counted with the machine or the run that {'they were' if len(twice) > 1 else 'it was'} part of.")
     for each in coming:
         render.say(f"Still running: {each.charge.name} ({each.charge.id}) {_coming(each)}")
     for price in _prices(found):
