@@ -109,6 +109,13 @@ def test_what_is_running_has_a_forecast_at_a_rate_that_is_said(tito: Tito) -> No
     assert coming["per_hour"] == 1.006 and coming["rest_of_day"] <= 1.006 * 25 and coming["rest_of_month"] >= coming["rest_of_day"]
 
 
+def test_what_has_no_name_is_told_by_kind_and_id(tito: Tito, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cloud, "_providers", lambda: [Provider("aws", Resource(name=""), Resource(kind="bucket", id="b", name="b"))])
+    answer = tito("resources", "cost", "--cloud", "--by", "name")
+    assert "Still running: instance i " in answer.out and "Still running: bucket b " in answer.out
+    assert {line.split()[0] for line in answer.out.splitlines()[1:3]} == {"-", "b"}
+
+
 def test_usage_of_a_run_inside_another_is_added_once(tito: Tito) -> None:
     nested = "from tinytorch import resources\nwith resources.track('inner', record=True): pass\n"
     tito("resources", "track", "--name", "outer", "--", sys.executable, "-c", nested)

@@ -193,7 +193,7 @@ def by_day(charge: Charge) -> Iterator[tuple[date, Charge]]:
 
 
 def grouped(found: Iterable[Charge], by: str) -> dict[str, list[Charge]]:
-    """Charges by `kind`, `day`, `name`, `machine`, or the value of a tag (`tag:KEY`); without that tag under "-"."""
+    """Charges by `kind`, `day`, `name`, `machine`, or the value of a tag (`tag:KEY`); without a name or that tag under "-"."""
     label: Callable[[Charge], str]
     if by == "day":
         days: dict[str, list[Charge]] = {}
@@ -205,7 +205,7 @@ def grouped(found: Iterable[Charge], by: str) -> dict[str, list[Charge]]:
         key = by.removeprefix("tag:")
         label = lambda charge: charge.tags.get(key, "-")  # noqa: E731  # one of two
     else:
-        label = lambda charge: str(getattr(charge, by))  # noqa: E731
+        label = lambda charge: str(getattr(charge, by)) or "-"  # noqa: E731
     groups: dict[str, list[Charge]] = {}
     for charge in found:
         groups.setdefault(label(charge), []).append(charge)

@@ -147,14 +147,14 @@ def _named(workspace: Workspace, item: Candidate) -> str:
     from pathlib import Path
 
     if item.provider:
-        return f"{item.id} {item.name}".rstrip()
+        return item.id if item.kind in ("bucket", "prefix") or not item.name else f"{item.id} {item.name}"  # these ids are names
     return workspace.relative(Path(item.id))
 
 
 def _size(item: Candidate) -> str:
     if item.size is None:
         return "?"
-    return f"{item.size / 2**30:g} GB" if item.provider else render.size(item.size)
+    return f"{item.size / 2**30:g} GB" if item.kind in ("volume", "snapshot", "pod") else render.size(item.size)
 
 
 def _idle(item: Candidate) -> str:
