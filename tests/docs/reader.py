@@ -187,6 +187,7 @@ class Reader:
             "account": self.open_account,
             "instance": self.rent_instance,
             "attach": self.attach,
+            "protect": self.protect,
             "bucket": self.make_bucket,
             "no-bucket": self.remove_bucket,
             "solve": self.solve,
@@ -300,13 +301,20 @@ class Reader:
         """`aws ec2 run-instances`, with the project's tag."""
         self.at_aws.instance({"tinytorch": self.folder.name}, InstanceType=type, Placement={"AvailabilityZone": zone})
 
+    def volume(self, name: str) -> str:
+        (found,) = self.at_aws.client("ec2").describe_volumes(Filters=[{"Name": "tag:Name", "Values": [name]}])["Volumes"]
+        return str(found["VolumeId"])
+
+    def protect(self, name: str) -> None:
+        """`aws ec2 create-tags`, with the tag that protects a volume."""
+        self.at_aws.client("ec2").create_tags(Resources=[self.volume(name)], Tags=[{"Key": "tinytorch:protected", "Value": ""}])
+
     def attach(self, name: str) -> None:
         """`aws ec2 attach-volume`, of the volume of that name, to the project's instance."""
         ec2 = self.at_aws.client("ec2")
-        (volume,) = ec2.describe_volumes(Filters=[{"Name": "tag:Name", "Values": [name]}])["Volumes"]
         ours = [{"Name": "tag:tinytorch", "Values": [self.folder.name]}]
         (reservation,) = ec2.describe_instances(Filters=ours)["Reservations"]
-        ec2.attach_volume(VolumeId=volume["VolumeId"], InstanceId=reservation["Instances"][0]["InstanceId"], Device="/dev/sdf")
+        ec2.attach_volume(VolumeId=self.volume(name), InstanceId=reservation["Instances"][0]["InstanceId"], Device="/dev/sdf")
 
     def make_bucket(self, name: str) -> None:
         """`aws s3 mb` and `aws s3api put-bucket-tagging`, with the project's tag."""
