@@ -125,7 +125,7 @@ def _show_plan(workspace: Workspace, options: Options, *, as_json: bool) -> int:
         ])  # fmt: skip
     _say_kept(workspace, plan.kept)
     if plan.items:
-        render.say(f"\nPlan {plan.id}: {_counted(len(plan.items))}, {render.size(plan.size)} on this machine{_price(plan.items, 'would be saved')}.")
+        render.say(f"\nPlan {plan.id}: {_counted(len(plan.items))}{_here(plan.items, plan.size)}{_price(plan.items, 'would be saved')}.")
         confirmed = f" --confirm {plan.id}" if plan.needs_confirmation else ""
         render.say(f"Nothing was removed. To remove exactly these: tito cleanup --yes {plan.id}{confirmed}", bold=True)
     return 0
@@ -161,6 +161,11 @@ def _idle(item: Candidate) -> str:
     from pytest_tinytorch.cleanup.plan import age
 
     return "?" if item.used is None else age(time.time() - item.used)
+
+
+def _here(items: Sequence[Candidate], size: int) -> str:
+    """How much room that makes on this machine, if any of it is here."""
+    return "" if items and all(item.provider for item in items) else f", {render.size(size)} on this machine"
 
 
 def _price(items: Sequence[Candidate], verb: str) -> str:
@@ -222,7 +227,7 @@ def _carry_out(workspace: Workspace, plan_id: str | None, confirm: str | None, *
 def _say_result(workspace: Workspace, result: Result) -> None:
     if not result.processed:
         render.say(f"There was nothing left to do; plan {result.plan.id} has been carried out:")
-    render.say(f"Removed {_counted(len(result.removed))}, {render.size(result.size)} on this machine{_price(result.removed, 'is saved')}:", bold=True)
+    render.say(f"Removed {_counted(len(result.removed))}{_here(result.removed, result.size)}{_price(result.removed, 'is saved')}:", bold=True)
     if result.removed:
         _say_table(("kind", "what", "size"), [(item.kind, _named(workspace, item), _size(item)) for item in result.removed])
     if result.gone:
