@@ -114,7 +114,7 @@ def test_a_prefix_and_its_bucket_are_called_by_their_names_and_sizes_are_those_o
     s3.put_object(Bucket="mine", Key="tmp/a", Body=b"x" * 2048)
     answer = tito("cleanup", "--cloud", "--only", "prefix", "--only", "bucket", "--prefix", "s3://mine/tmp/")
     lines = [line.split("  ") for line in answer.out.splitlines()]
-    assert ["prefix", "s3://mine/tmp/", "2.0 KB", "under an hour"] in lines, answer
+    assert ["prefix", "s3://mine/tmp/", "2.0 KB", "under an hour"] in [line[:4] for line in lines], answer
     assert any(line[0] == "bucket" and [part for part in line if part][1] == "mine" for line in lines)
     assert "1 thing; what would be saved is unknown." in answer.out, "nothing of it is on this machine"
     done = tito("cleanup", "--yes").out

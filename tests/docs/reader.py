@@ -289,7 +289,11 @@ class Reader:
     def open_account(self) -> None:
         """An empty account at AWS."""
         self.account = self.places.enter_context(Account())
-        self.variables |= self.account.variables | {"AWS_ENDPOINT_URL": self.account.moto_url}
+        self.account.reset()  # moto keeps one for all of a process
+        self.variables |= {
+            "AWS_ENDPOINT_URL": self.account.client("ec2").meta.endpoint_url, "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true",
+        }  # fmt: skip
 
     @property
     def at_aws(self) -> Account:
