@@ -111,6 +111,20 @@ def test_the_cloud(student: Student, account: Account, tito: Tito):  # noqa: F81
     assert list(account.volumes()) == [other]
 
 
+def test_a_prefix_and_its_bucket_are_called_by_their_names_and_sizes_are_those_of_files(student: Student, account: Account, tito: Tito):  # noqa: F811
+    s3 = account.client("s3")
+    s3.create_bucket(Bucket="mine")
+    s3.put_bucket_tagging(Bucket="mine", Tagging={"TagSet": [{"Key": key, "Value": value} for key, value in MINE.items()]})
+    s3.put_object(Bucket="mine", Key="tmp/a", Body=b"x" * 2048)
+    answer = tito("cleanup", "--cloud", "--only", "prefix", "--only", "bucket", "--prefix", "s3://mine/tmp/")
+    lines = [line.split("  ") for line in answer.out.splitlines()]
+    assert ["prefix", "s3://mine/tmp/", "2.0 KB", "under an hour"] in [line[:4] for line in lines], answer
+    assert any(line[0] == "bucket" and [part for part in line if part][1] == "mine" for line in lines)
+    assert "1 thing; what would be saved is unknown." in answer.out, "nothing of it is on this machine"
+    done = tito("cleanup", "--yes").out
+    assert "s3://mine/tmp/  2.0 KB" in done and done.startswith("Removed 1 thing; what is saved is unknown:")
+
+
 def test_the_cloud_without_credentials(student: Student, account: Account, tito: Tito, monkeypatch: pytest.MonkeyPatch):  # noqa: F811
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")

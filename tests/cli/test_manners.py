@@ -41,7 +41,7 @@ def test_the_commands_are_those_of_the_course():
         *(f"milestone {name}" for name in ("list", "status", "info", "run")),
         *(f"backup {name}" for name in ("list", "diff", "restore", "prune")),
         *(f"data {name}" for name in ("list", "download", "show", "verify", "path", "clean", "transfer", "recommend")),
-        *(f"resources {name}" for name in ("track", "list", "show", "usage", "cost", "watch", "export")),
+        *(f"resources {name}" for name in ("track", "list", "show", "usage", "cost", "watch", "export", "merge")),
         *(f"resources budget {name}" for name in ("set", "list", "remove")),
         *(f"cloud volume {name}" for name in ("create", "list", "delete", "snapshot")),
         *(f"config {name}" for name in ("list", "get", "set")),

@@ -109,6 +109,22 @@ def test_what_is_running_has_a_forecast_at_a_rate_that_is_said(tito: Tito) -> No
     assert coming["per_hour"] == 1.006 and coming["rest_of_day"] <= 1.006 * 25 and coming["rest_of_month"] >= coming["rest_of_day"]
 
 
+def test_what_has_no_name_is_told_by_kind_and_id(tito: Tito, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cloud, "_providers", lambda: [Provider("aws", Resource(name=""), Resource(kind="bucket", id="b", name="b"))])
+    answer = tito("resources", "cost", "--cloud", "--by", "name")
+    assert "Still running: instance i " in answer.out and "Still running: bucket b " in answer.out
+    assert {line.split()[0] for line in answer.out.splitlines()[1:3]} == {"-", "b"}
+
+
+def test_usage_of_a_run_inside_another_is_added_once(tito: Tito) -> None:
+    nested = "from tinytorch import resources\nwith resources.track('inner', record=True): pass\n"
+    tito("resources", "track", "--name", "outer", "--", sys.executable, "-c", nested)
+    assert sorted(reported(tito("resources", "usage", "--json"))["usage"]) == ["inner", "outer"]
+    (day,) = reported(tito("resources", "usage", "--by", "day", "--json"))["usage"].values()
+    assert day["runs"] == 1
+    assert "1 run is counted with the machine or the run that it was part of." in tito("resources", "cost").out
+
+
 def test_usage_is_added_and_peaks_are_not(tito: Tito) -> None:
     record("a", 1)
     record("b", 2)
@@ -325,3 +341,15 @@ def test_ids_and_budgets_are_completed(monkeypatch: pytest.MonkeyPatch) -> None:
     ledger.append(["budget", "mine", {"amount": "1", "currency": "USD", "tags": {}, "per": "day"}])
     assert tab.answer(command, "bash", ["resources", "show", "a"]) == ["abc"]
     assert tab.answer(command, "bash", ["resources", "budget", "remove", ""]) == ["mine"]
+
+
+def test_the_runs_of_another_machine_have_their_cost_here(tito: Tito, folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    record("r", 2.0)
+    folder.rename(tmp_path / "brought here")
+    assert reported(tito("resources", "list", "--json"))["records"] == []
+    answer = tito("resources", "merge", "brought here")
+    assert answer.status == 0 and "Took in 1 run from brought here." in answer.out
+    assert "brought here says nothing new of runs." in tito("resources", "merge", "brought here").out
+    assert reported(tito("resources", "cost", "--json"))["total"]["amounts"] == {"USD": pytest.approx(2.012, abs=0.01)}
+    refused = tito("resources", "merge", "elsewhere")
+    assert refused.status == 1 and "elsewhere: there is no ledger" in refused.err

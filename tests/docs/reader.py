@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from types import TracebackType
 
 from pytest_tinytorch.course import curriculum, stubs
 from pytest_tinytorch.course.curriculum import Module
@@ -14,13 +17,16 @@ from pytest_tinytorch.workspace import convert
 from pytest_tinytorch.workspace.create import create
 from pytest_tinytorch.workspace.layout import Workspace
 from tests.course import releases
+from tests.course.candidate import make_workspace
 from tests.course.catalogue import mistakes
 from tests.course.source import read
+from tests.docs import places
 from tests.docs.page import Action, Command, Mismatch, alignment, is_partial
+from tests.unit.tinytorch.cloud.account import Account
 
 COURSE = curriculum.load()
 LIMIT = 120  # seconds for one command
-_OURS = ("PYTEST_", "TINYTORCH_", "TITO_", "COV_")
+_OURS = ("PYTEST_", "TINYTORCH_", "TITO_", "COV_", "AWS_", "RUNPOD_")
 
 
 class WrongPage(AssertionError):
@@ -28,7 +34,7 @@ class WrongPage(AssertionError):
 
 
 class Reader:
-    """Types a page's commands one after another."""
+    """Types a page's commands one after another, and lets go of the places that they needed at the end of a `with`."""
 
     def __init__(self, home: Path, name: str) -> None:
         self.home = self.folder = home
@@ -40,6 +46,15 @@ class Reader:
         self.last = ""
         self.wrong: list[str] = []  # where a page shows something else than what was printed
         self.corrections: dict[int, str] = {}  # by line of the page: what differs only in its numbers
+        self.places = ExitStack()
+        self.account: Account | None = None  # at AWS
+        self.programs: list[str] = []  # folders of programs, before those of the machine
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.places.close()
 
     def follow(self, steps: list[Command | Action]) -> None:
         for step in steps:
@@ -102,6 +117,9 @@ class Reader:
         if "YYYYMMDD" in text:
             newest = max(path.name for path in self.folder.glob(".tito_backup_*"))
             text = text.replace(".tito_backup_YYYYMMDD", newest)
+        if re.search(r"\bPLAN\b", text):
+            plans = sorted((self.folder / ".tito" / "cleanup").glob("*/plan.json"), key=lambda path: path.stat().st_mtime_ns)
+            text = text.replace("PLAN", plans[-1].parent.name)
         typed, self.typed = self.typed, None
         if typed is not None:
             return self._answered(text, typed)
@@ -152,7 +170,7 @@ class Reader:
 
     def environment(self) -> dict[str, str]:
         ours = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
-        path = f"{Path(sys.executable).parent}{os.pathsep}{ours['PATH']}"
+        path = os.pathsep.join([*self.programs, str(Path(sys.executable).parent), ours["PATH"]])
         plain = {"NO_COLOR": "1", "COLUMNS": "100", "TERM": "dumb", "PYTHONDONTWRITEBYTECODE": "1"}
         return ours | plain | {"PATH": path, "HOME": str(self.home), "XDG_CACHE_HOME": str(self.home / ".cache"), "XDG_DATA_HOME": str(self.home / ".data")} | self.variables
 
@@ -164,6 +182,14 @@ class Reader:
             "workspace": self.make_workspace,
             "beside": self.make_workspace_beside,
             "older": self.make_older_workspace,
+            "whole": self.make_whole_workspace,
+            "host": self.find_host,
+            "account": self.open_account,
+            "instance": self.rent_instance,
+            "attach": self.attach,
+            "protect": self.protect,
+            "bucket": self.make_bucket,
+            "no-bucket": self.remove_bucket,
             "solve": self.solve,
             "begin": self.begin,
             "mistake": self.make_mistake,
@@ -191,6 +217,10 @@ class Reader:
         for module in map(course.module, numbers):
             workspace.forms(module)[1].write_text(stubs.solution(course.source(module).read_text("utf-8")), "utf-8")
         self.folder = workspace.root
+
+    def make_whole_workspace(self) -> None:
+        """A workspace of somebody who has completed every module, and into it."""
+        self.folder = make_workspace(self.home / "my-tinytorch").root
 
     @property
     def workspace(self) -> Workspace:
@@ -249,3 +279,53 @@ class Reader:
         """Change the first `old` in a file to `new`."""
         text = (self.folder / path).read_text("utf-8")
         (self.folder / path).write_text(text.replace(old, new, 1), "utf-8")
+
+    # --- places that aren't here -----------------------------------------------------------------------------------
+
+    def find_host(self, name: str) -> None:
+        """A host that ssh knows by this name."""
+        self.programs.append(str(self.places.enter_context(places.host(name, self.home / name))))
+
+    def open_account(self) -> None:
+        """An empty account at AWS."""
+        self.account = self.places.enter_context(Account())
+        self.account.reset()  # moto keeps one for all of a process
+        self.variables |= {
+            "AWS_ENDPOINT_URL": self.account.client("ec2").meta.endpoint_url, "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true",
+        }  # fmt: skip
+
+    @property
+    def at_aws(self) -> Account:
+        if self.account is None:
+            raise WrongPage(f"{self.name}: there is no account yet")
+        return self.account
+
+    def rent_instance(self, type: str, zone: str) -> None:
+        """`aws ec2 run-instances`, with the project's tag."""
+        self.at_aws.instance({"tinytorch": self.folder.name}, InstanceType=type, Placement={"AvailabilityZone": zone})
+
+    def volume(self, name: str) -> str:
+        (found,) = self.at_aws.client("ec2").describe_volumes(Filters=[{"Name": "tag:Name", "Values": [name]}])["Volumes"]
+        return str(found["VolumeId"])
+
+    def protect(self, name: str) -> None:
+        """`aws ec2 create-tags`, with the tag that protects a volume."""
+        self.at_aws.client("ec2").create_tags(Resources=[self.volume(name)], Tags=[{"Key": "tinytorch:protected", "Value": ""}])
+
+    def attach(self, name: str) -> None:
+        """`aws ec2 attach-volume`, of the volume of that name, to the project's instance."""
+        ec2 = self.at_aws.client("ec2")
+        ours = [{"Name": "tag:tinytorch", "Values": [self.folder.name]}]
+        (reservation,) = ec2.describe_instances(Filters=ours)["Reservations"]
+        ec2.attach_volume(VolumeId=self.volume(name), InstanceId=reservation["Instances"][0]["InstanceId"], Device="/dev/sdf")
+
+    def make_bucket(self, name: str) -> None:
+        """`aws s3 mb` and `aws s3api put-bucket-tagging`, with the project's tag."""
+        s3 = self.at_aws.client("s3")
+        s3.create_bucket(Bucket=name)
+        s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": [{"Key": "tinytorch", "Value": self.folder.name}]})
+
+    def remove_bucket(self, name: str) -> None:
+        """`aws s3 rb`, which refuses one that isn't empty."""
+        self.at_aws.client("s3").delete_bucket(Bucket=name)

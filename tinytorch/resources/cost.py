@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from tinytorch.cloud.resource import IDLE
-from tinytorch.resources.ledger import Book, Run, Seen, time_of
+from tinytorch.resources.ledger import Book, Seen, time_of
 from tinytorch.resources.prices import Money, Price, Prices
 from tinytorch.resources.selection import Selection
 
@@ -35,6 +35,7 @@ class Charge:
     is_running: bool
     price: Price | None = None  # None: unknown, which isn't free
     size_gb: float | None = None
+    part_of: str | None = None  # of a run: the one that it is counted with
 
     @property
     def ended(self) -> datetime:
@@ -93,18 +94,18 @@ class Sum:
 def charges(book: Book, prices: Prices, now: datetime, selection: Selection | None = None) -> list[Charge]:
     """What the selection holds, oldest first."""
     chosen = selection or Selection()
-    every = [*_of_runs(book.runs.values(), prices, now), *_of_cloud(book.cloud, prices, now)]
+    every = [*_of_runs(book, prices, now), *_of_cloud(book.cloud, prices, now)]
     parts = [part for charge in every if chosen.holds(charge.kind, charge.tags) and (part := charge.within(chosen.since, chosen.until))]
     return sorted(parts, key=lambda charge: charge.began)
 
 
-def _of_runs(runs: Iterable[Run], prices: Prices, now: datetime) -> Iterator[Charge]:
-    for run in runs:
+def _of_runs(book: Book, prices: Prices, now: datetime) -> Iterator[Charge]:
+    for run in book.runs.values():
         provider, region, type = run.machine.split("/", 2) if "/" in run.machine else (run.machine, "", "")
         price = next((found for kind in _MACHINES if (found := prices.find(provider, kind, region, type))), None)
         is_running = run.state(now) == "running"
         unseen = max(0.0, (now - run.last_seen).total_seconds()) if is_running else 0.0  # what was seen is up to a minute old
-        yield Charge(RUN, run.id, run.name, run.tags, provider, region, type, run.started, run.usage.wall_seconds + unseen, is_running, price)
+        yield Charge(RUN, run.id, run.name, run.tags, provider, region, type, run.started, run.usage.wall_seconds + unseen, is_running, price, part_of=book.whole_of(run))
 
 
 def _of_cloud(seen: Iterable[Seen], prices: Prices, now: datetime) -> Iterator[Charge]:
@@ -158,12 +159,13 @@ def _beginning(facts: Mapping[str, Any], at: datetime) -> datetime:
 
 
 def overlapping(found: Iterable[Charge]) -> set[str]:
-    """The runs among charges that were on a machine which is among them itself, so that adding both would count it twice."""
+    """The runs among charges whose machine, or whose run that they are part of, is among them itself: both would count twice."""
     every = list(found)
     machines = [charge for charge in every if charge.kind in _MACHINES]
+    runs = {charge.id for charge in every if charge.kind == RUN}
     return {
         run.id for run in every
-        if run.kind == RUN and any(m.machine == run.machine and m.began <= run.ended and run.began <= m.ended for m in machines)
+        if run.kind == RUN and (run.part_of in runs or any(m.machine == run.machine and m.began <= run.ended and run.began <= m.ended for m in machines))
     }  # fmt: skip
 
 
@@ -192,7 +194,7 @@ def by_day(charge: Charge) -> Iterator[tuple[date, Charge]]:
 
 
 def grouped(found: Iterable[Charge], by: str) -> dict[str, list[Charge]]:
-    """Charges by `kind`, `day`, `name`, `machine`, or the value of a tag (`tag:KEY`); without that tag under "-"."""
+    """Charges by `kind`, `day`, `name`, `machine`, or the value of a tag (`tag:KEY`); without a name or that tag under "-"."""
     label: Callable[[Charge], str]
     if by == "day":
         days: dict[str, list[Charge]] = {}
@@ -204,7 +206,7 @@ def grouped(found: Iterable[Charge], by: str) -> dict[str, list[Charge]]:
         key = by.removeprefix("tag:")
         label = lambda charge: charge.tags.get(key, "-")  # noqa: E731  # one of two
     else:
-        label = lambda charge: str(getattr(charge, by))  # noqa: E731
+        label = lambda charge: str(getattr(charge, by)) or "-"  # noqa: E731
     groups: dict[str, list[Charge]] = {}
     for charge in found:
         groups.setdefault(label(charge), []).append(charge)

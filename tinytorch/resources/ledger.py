@@ -2,7 +2,7 @@
 
 Its lines are those of `tinytorch.jobs.journal`. Entries (times are UTC, ISO 8601):
 
-    ["started", run, {"name", "command", "tags", "machine", "host", "pid", "created", "at"}]
+    ["started", run, {"name", "command", "tags", "machine", "host", "pid", "created", "at", "within": run or null}]
     ["seen", run, at, usage]
     ["ended", run, at, usage, exit]
     ["cloud", at, provider, [resource, ...]]      all that a provider has
@@ -14,9 +14,10 @@ Kinds that aren't known are those of a later version, and are left alone.
 """
 from __future__ import annotations
 
+import json
 import os
 import platform
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
@@ -28,7 +29,7 @@ from tinytorch.errors import DataError
 from tinytorch.jobs.journal import Entry, Reader, Writer, damaged_lines, leave_out
 from tinytorch.resources.usage import Usage
 
-__all__ = ["Book", "Run", "Seen", "append", "folder", "is_on", "now", "read", "stamp", "time_of"]
+__all__ = ["Book", "Run", "Seen", "append", "folder", "is_on", "merge", "now", "read", "stamp", "time_of"]
 
 VARIABLE = "TINYTORCH_RESOURCES"
 JOURNAL = "ledger.jsonl"
@@ -36,9 +37,11 @@ LOCK = ".lock"
 _SWITCHES = {"": False, "off": False, "0": False, "false": False, "no": False, "on": True, "1": True, "true": True, "yes": True}
 _PATIENCE = 60.0  # seconds that an entry waits for others to be written
 _SILENCE = timedelta(minutes=10)  # after which a run on another machine that says nothing more counts as lost
+_UNSEEN = timedelta(minutes=1)  # that a run goes on without a record, at most
 _SAME = 1.0  # seconds; two processes that were created closer together don't have one process id
 _BLOCK = 64 << 10
 _FACTS = ("kind", "id", "name", "region", "type", "state", "created", "tags", "size_gb", "attached_to")
+_OF_RUNS = ("started", "seen", "ended")
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,7 @@ class Run:
     usage: Usage = field(default_factory=Usage)
     ended: datetime | None = None
     exit: int | None = None  # its exit status; -9: ended by signal 9
+    within: str | None = None  # the run that its process was part of when it began
 
     def state(self, at: datetime | None = None) -> str:
         """`ended`; `running`; or `lost`: it has no end and is gone, killed for instance."""
@@ -99,6 +103,12 @@ class Book:
     budgets: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     strange: int = 0  # entries of a known kind that don't hold what they should
 
+    def whole_of(self, run: Run) -> str | None:
+        """The run that a run is part of: the one in which it began, if that one was there to its end, on the same machine."""
+        whole = self.runs.get(run.within or "")
+        is_part = whole and whole.machine == run.machine and whole.started <= run.last_seen <= whole.last_seen + _UNSEEN
+        return run.within if is_part else None
+
     def take(self, entries: Iterable[Entry]) -> None:
         for kind, *rest in entries:
             if kind not in _TAKE:
@@ -111,7 +121,7 @@ class Book:
     def _started(self, run: str, facts: dict[str, Any]) -> None:
         at = time_of(facts["at"])
         known = {name: facts[name] for name in ("name", "command", "tags", "machine", "host", "pid", "created")}
-        self.runs[run] = Run(run, **known, started=at, last_seen=at)
+        self.runs[run] = Run(run, **known, started=at, last_seen=at, within=facts.get("within"))
 
     def _seen(self, run: str, at: str, usage: dict[str, Any]) -> None:
         if run in self.runs:
@@ -232,6 +242,43 @@ def read(notice: Callable[[str], None] = lambda text: None) -> Book:
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}. Mend that, or name another folder: {VARIABLE}=DIR") from error
     return book
+
+
+def merge(other: Path, notice: Callable[[str], None] = lambda text: None) -> int:
+    """Take in what a ledger of another machine (its folder, or the file) says of runs; returns of how many it was new.
+
+    What was taken in before isn't taken in again. What that machine knew of cloud resources and budgets stays there.
+
+    Raises: DataError if there is no ledger, it can't be read, or this machine's can't be written.
+    """
+    path = other / JOURNAL if other.is_dir() else other
+    if not path.is_file():
+        raise DataError(f"{path}: there is no ledger. Name the folder with the {JOURNAL} of the other machine, or that file")
+    mine = folder() / JOURNAL
+    try:
+        known = {json.dumps(entry) for entry in _about_runs(Reader(mine))}
+        theirs = Reader(path)
+        there = list(_about_runs(theirs))
+    except OSError as error:
+        raise DataError(f"{error.filename or path}: {error.strerror or error}. Mend that; nothing was taken in") from error
+    if theirs.damaged and not there:
+        raise DataError(f"{path} is no ledger, or nothing of it is whole: {damaged_lines(theirs.damaged)}. Bring it again from the other machine; nothing was taken in")
+    if theirs.damaged:
+        notice(f"{path}: {damaged_lines(theirs.damaged)}; the rest counts.")
+    new = [entry for entry in there if json.dumps(entry) not in known]
+    append(*new)
+    return len({entry[1] for entry in new})
+
+
+def _about_runs(reader: Reader) -> Iterator[Entry]:
+    """The entries about runs that say what they should, of runs whose beginning is there."""
+    book = Book()
+    for entries in reader.blocks():
+        for entry in entries:
+            strange = book.strange
+            book.take([entry])
+            if entry[0] in _OF_RUNS and book.strange == strange and entry[1] in book.runs:
+                yield entry
 
 
 def _read(path: Path) -> tuple[Book, Reader]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Tracked", "checked_tags", "is_test_session", "machine_of", "named", "run_command", "safe_command", "track"]
 
 MACHINE_VARIABLE = "TINYTORCH_MACHINE"
+WITHIN_VARIABLE = "TINYTORCH_RUN"  # the id of the recorded run that this process is part of
 LOCAL = "local"
 _SHORTEST, _LONGEST = 0.05, 1.0  # seconds between two looks at the processes
 _FIRST, _SELDOM = 1.0, 60.0  # seconds until what was seen is first recorded, and at most between two records
@@ -57,6 +58,7 @@ class Tracked:
             started = {
                 "name": self.name, "command": self.command, "tags": self.tags, "machine": self.machine,
                 "host": platform.node(), "pid": root.pid, "created": root.create_time(), "at": ledger.stamp(ledger.now()),
+                "within": os.environ.get(WITHIN_VARIABLE),
             }  # fmt: skip
             ledger.append(["started", self.id, started], place=self.place)
 
@@ -108,7 +110,8 @@ def track(name: str, *, tags: Mapping[str, str] | None = None, machine: str | No
     watcher.start()
     exit = 0
     try:
-        yield tracked
+        with _within(tracked):
+            yield tracked
     except BaseException as error:
         exit = _exit_status(error)
         raise
@@ -117,6 +120,21 @@ def track(name: str, *, tags: Mapping[str, str] | None = None, machine: str | No
         watcher.join()
         tracked.usage = tracked.meter.sample()
         tracked._end(exit)
+
+
+@contextmanager
+def _within(tracked: Tracked) -> Iterator[None]:
+    """Runs that begin meanwhile, in this process or one that it starts, are recorded as part of this one."""
+    before = os.environ.get(WITHIN_VARIABLE)
+    if tracked.is_recorded:
+        os.environ[WITHIN_VARIABLE] = tracked.id
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ[WITHIN_VARIABLE] = before
+        elif tracked.is_recorded:
+            os.environ.pop(WITHIN_VARIABLE, None)
 
 
 def _exit_status(error: BaseException) -> int:
@@ -149,7 +167,8 @@ def run_command(
     own = _children_seconds()
     with asked_to_stop() as stop:
         try:
-            process = subprocess.Popen(command)
+            with _within(tracked):
+                process = subprocess.Popen(command)
         except (OSError, ValueError) as error:
             raise ConfigError(f"{shown} can't be started: {getattr(error, 'strerror', None) or error}") from error
         try:

@@ -130,7 +130,7 @@ def _show_plan(workspace: Workspace, options: Options, *, as_json: bool) -> int:
         ])  # fmt: skip
     _say_kept(workspace, plan.kept)
     if plan.items:
-        render.say(f"\nPlan {plan.id}: {_counted(len(plan.items))}, {render.size(plan.size)} on this machine{_price(carrying.per_hour(plan.items), 'would be saved')}.")
+        render.say(f"\nPlan {plan.id}: {_counted(len(plan.items))}{_here(plan.items, plan.size)}{_price(carrying.per_hour(plan.items), 'would be saved')}.")
         confirmed = f" --confirm {plan.id}" if plan.needs_confirmation else ""
         render.say(f"Nothing was removed. To remove exactly these: tito cleanup --yes {plan.id}{confirmed}", bold=True)
     return 0
@@ -152,20 +152,25 @@ def _named(workspace: Workspace, item: Candidate) -> str:
     from pathlib import Path
 
     if item.provider:
-        return f"{item.id} {item.name}".rstrip()
+        return item.id if item.kind in ("bucket", "prefix") or not item.name else f"{item.id} {item.name}"  # these ids are names
     return workspace.relative(Path(item.id))
 
 
 def _size(item: Candidate) -> str:
     if item.size is None:
         return "?"
-    return f"{item.size / 2**30:g} GB" if item.provider else render.size(item.size)
+    return f"{item.size / 2**30:g} GB" if item.kind in ("volume", "snapshot", "pod") else render.size(item.size)
 
 
 def _idle(item: Candidate) -> str:
     from pytest_tinytorch.cleanup.plan import age
 
     return "?" if item.used is None else age(time.time() - item.used)
+
+
+def _here(items: Sequence[Candidate], size: int) -> str:
+    """How much room that makes on this machine, if any of it is here."""
+    return "" if items and all(item.provider for item in items) else f", {render.size(size)} on this machine"
 
 
 def _price(saved: Sum, verb: str) -> str:
@@ -236,7 +241,7 @@ def _record(item: Candidate, event: str) -> None:
 def _say_result(workspace: Workspace, result: Result) -> None:
     if not result.processed:
         render.say(f"There was nothing left to do; plan {result.plan.id} has been carried out:")
-    render.say(f"Removed {_counted(len(result.removed))}, {render.size(result.size)} on this machine{_price(result.per_hour, 'is saved')}:", bold=True)
+    render.say(f"Removed {_counted(len(result.removed))}{_here(result.removed, result.size)}{_price(result.per_hour, 'is saved')}:", bold=True)
     if result.removed:
         _say_table(("kind", "what", "size"), [(item.kind, _named(workspace, item), _size(item)) for item in result.removed])
     if result.gone:

@@ -14,7 +14,7 @@ _LIST = "tito.commands.resources_list"
         "track": "tito.commands.resources_track",
         "list": f"{_LIST}:list_records", "show": f"{_LIST}:show_record", "usage": "tito.commands.resources_usage",
         "cost": "tito.commands.resources_cost", "budget": "tito.commands.resources_budget",
-        "watch": "tito.commands.resources_watch", "export": f"{_LIST}:export_records",
+        "watch": "tito.commands.resources_watch", "export": f"{_LIST}:export_records", "merge": f"{_LIST}:merge_records",
     },
     example="tito resources track -- python train.py\ntito resources cost --by day",
 )  # fmt: skip

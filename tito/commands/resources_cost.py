@@ -75,13 +75,17 @@ def _say(by: str, sums: dict[str, Sum], total: Sum, found: list[Charge], coming:
     if total.unknown:
         render.say(f"The price of {total.unknown} of {len(found)} isn't known: {', '.join(sorted({c.machine for c in found if c.cost is None})[:5])}")
     if twice:
-        render.say(f"{len(twice)} run{'s are' if len(twice) > 1 else ' is'} counted with the machine that {'they' if len(twice) > 1 else 'it'} ran on.")
+        render.say(f"{len(twice)} run{'s are' if len(twice) > 1 else ' is'} counted with the machine or the run that {'they were' if len(twice) > 1 else 'it was'} part of.")
     for each in coming:
-        render.say(f"Still running: {each.charge.name} ({each.charge.id}) {_coming(each)}")
+        render.say(f"Still running: {_titled(each.charge)} {_coming(each)}")
     for price in _prices(found):
         age = price.age(date.today())
         mark = ": old, look it up again" if price.is_old(date.today()) else ""
         render.say(f"Price: {price.provider}/{price.region}/{price.type} {price}, {age} days old{mark}", dim=True)
+
+
+def _titled(charge: Charge) -> str:
+    return f"{charge.name} ({charge.id})" if charge.name and charge.name != charge.id else f"{charge.kind} {charge.id}"
 
 
 def _coming(each: Forecast) -> str:

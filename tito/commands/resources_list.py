@@ -1,4 +1,4 @@
-"""`tito resources list`, `show` and `export`."""
+"""`tito resources list`, `show`, `export` and `merge`."""
 from __future__ import annotations
 
 import json
@@ -151,3 +151,16 @@ def _csv(rows: list[dict[str, Any]]) -> str:
 def _cell(value: object) -> object:
     """A text that a spreadsheet would take for a formula gets a quote before it."""
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t") else value
+
+
+@click.command("merge", cls=Command, example="tito resources merge results/ledger")
+@click.argument("ledger_path", metavar="LEDGER", type=click.Path(path_type=Path))
+def merge_records(ledger_path: Path) -> None:
+    """Take in the runs of another machine's ledger.
+
+    LEDGER is its folder, brought here. The same one may be merged again: only what is new is taken in.
+    """
+    from tinytorch.resources import ledger
+
+    count = ledger.merge(ledger_path, render.notice)
+    render.say(f"Took in {count} run{'' if count == 1 else 's'} from {ledger_path}." if count else f"{ledger_path} says nothing new of runs.")

@@ -26,15 +26,17 @@ _PEAKS = ("memory_peak", "gpu_memory_peak")
 def usage(by: str, tags: tuple[str, ...], since: str | None, until: str | None, as_json: bool) -> None:
     """Add up what runs have used.
 
-    Peaks are the largest one of a run, and not added. The network's bytes are those of the whole machine.
+    Peaks are the largest one of a run, and not added. The network's bytes are those of the whole machine. A run that is part
+    of another is counted with it, and apart only by name.
     """
     if by not in ("name", "day", "machine") and not by.removeprefix("tag:") != by:
         raise click.UsageError(f"--by is name, day, machine or tag:KEY; it is {by!r}.")
     selection = records.selected(tags, since, until)
     book, _, _ = records.opened()
+    chosen = {run.id: run for run in book.runs.values() if selection.holds("run", run.tags) and selection.holds_time(run.started, run.last_seen)}
     groups: dict[str, list[Usage]] = {}
-    for run in book.runs.values():
-        if selection.holds("run", run.tags) and selection.holds_time(run.started, run.last_seen):
+    for run in chosen.values():
+        if by == "name" or book.whole_of(run) not in chosen:
             groups.setdefault(_label(run, by), []).append(run.usage)
     sums = {label: _added(found) for label, found in sorted(groups.items())}
     if as_json:

@@ -45,9 +45,9 @@ def price(kind: str = "instance", type: str = "big", amount: str = "2", currency
 PRICES = Prices([price(), price("volume", "gp3", "0.73", unit="GB-month"), price(type="eu", amount="3", currency="EUR")])
 
 
-def run(id: str, at: datetime, hours: float, *, machine: str = "aws/us/big", clock_hours: float | None = None, **tags: str) -> None:
+def run(id: str, at: datetime, hours: float, *, machine: str = "aws/us/big", clock_hours: float | None = None, within: str | None = None, **tags: str) -> None:
     ended = at + HOUR * (hours if clock_hours is None else clock_hours)
-    started = {"name": "train", "command": "", "tags": tags, "machine": machine, "host": "h", "pid": 1, "created": 0.0, "at": ledger.stamp(at)}
+    started = {"name": "train", "command": "", "tags": tags, "machine": machine, "host": "h", "pid": 1, "created": 0.0, "at": ledger.stamp(at), "within": within}
     ledger.append(["started", id, started], ["ended", id, ledger.stamp(ended), {"wall_seconds": hours * 3600}, 0])
 
 
@@ -298,6 +298,16 @@ def test_a_run_on_an_instance_that_is_listed_itself_is_not_counted_twice() -> No
     seen(DAY0 + 4 * HOUR, {})
     assert total() == "8.00 USD" and cost.overlapping(charges()) == {"a"}
     assert total(Selection(tags={"team": "x"})) == "4.00 USD"
+
+
+def test_a_run_that_is_part_of_another_is_not_counted_twice() -> None:
+    run("whole", DAY0, 2)
+    run("part", DAY0 + HOUR, 1, within="whole", team="x")
+    assert total() == "4.00 USD" and cost.overlapping(charges()) == {"part"}
+    assert total(Selection(tags={"team": "x"})) == "2.00 USD", "without the whole it counts"
+    run("elsewhere", DAY0 + HOUR, 1, within="whole", machine="aws/us/eu")
+    run("later", DAY0 + 3 * HOUR, 1, within="whole")
+    assert cost.overlapping(charges()) == {"part"}, "what went on after the other's end, or on another machine, is no part of it"
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,37 @@ def test_a_lines_end_that_was_changed_damages_every_line_and_none_is_lost(folder
     assert next(folder.glob("*.corrupt-*")).read_bytes() == changed
 
 
+def test_the_runs_of_another_machine_are_taken_in_once(folder: Path, tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    ledger.append(started("mine"))
+    ledger.append(started("r", machine="aws/us-east-1/g5.xlarge"), ["seen", "r", AT, Usage(1.5).as_json()], ["cloud", AT, "aws", []], place=theirs)
+    ledger.append(["budget", "b", {}], ["started", "wrong", {}], ["seen", "nobody", AT, {}], place=theirs)
+    assert ledger.merge(theirs) == 1 and ledger.read().runs["r"].usage == Usage(1.5)
+    before = (folder / ledger.JOURNAL).read_bytes()
+    assert ledger.merge(theirs / ledger.JOURNAL) == 0 and (folder / ledger.JOURNAL).read_bytes() == before
+    ledger.append(ended("r", exit=3, wall_seconds=9.0), place=theirs)
+    told: list[str] = []
+    assert ledger.merge(theirs) == 1
+    book = ledger.read(told.append)
+    assert sorted(book.runs) == ["mine", "r"] and (book.runs["r"].exit, book.runs["r"].usage) == (3, Usage(9.0))
+    assert (book.cloud, book.budgets, told) == ([], {}, [])
+
+
+def test_what_is_no_ledger_is_not_taken_in_and_a_damaged_line_is_told(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"theirs: there is no ledger. Name the folder with the ledger.jsonl"):
+        ledger.merge(tmp_path / "theirs")
+    (tmp_path / "runs.csv").write_text("kind,id\nrun,r\n", "utf-8")
+    with pytest.raises(DataError, match=r"runs.csv is no ledger, or nothing of it is whole: 2 damaged lines \(1, 2\)"):
+        ledger.merge(tmp_path / "runs.csv")
+    assert not folder.exists()
+    ledger.append(started("r"), started("s"), place=tmp_path)
+    path = tmp_path / ledger.JOURNAL
+    path.write_bytes(path.read_bytes().replace(b'"started","r"', b'"started","x"'))
+    told: list[str] = []
+    assert ledger.merge(path, told.append) == 1 and list(ledger.read().runs) == ["s"]
+    assert "1 damaged line (1); the rest counts." in told[0]
+
+
 def test_a_folder_that_cant_be_made_is_an_error_that_says_what_to_do(folder: Path) -> None:
     folder.write_text("a file is in its place", "utf-8")
     with pytest.raises(DataError, match="name another folder: TINYTORCH_RESOURCES=DIR"):

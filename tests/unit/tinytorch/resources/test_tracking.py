@@ -59,6 +59,25 @@ def test_a_job_is_recorded_where_that_is_switched_on(tmp_path: Path, monkeypatch
     assert [(run.name, run.exit) for run in ledger.read().runs.values()] == [("job features", 0)]
 
 
+NESTED = "from tinytorch import resources\nwith resources.track('inner', record=True): pass\n"
+
+
+def test_a_run_inside_another_says_so_also_in_a_process_that_it_starts() -> None:
+    resources.run_command([sys.executable, "-c", NESTED], name="program")
+    with resources.track("block", record=True), resources.track("inner block", record=True):
+        pass
+    with resources.track("alone", record=True):
+        pass
+    with resources.track("not recorded", record=False), resources.track("in what isn't recorded", record=True):
+        pass
+    book = ledger.read()
+    names = {run.id: run.name for run in book.runs.values()}
+    assert {run.name: names.get(book.whole_of(run) or "") for run in book.runs.values()} == {
+        "program": None, "inner": "program", "block": None, "inner block": "block", "alone": None, "in what isn't recorded": None,
+    }  # fmt: skip
+    assert tracking.WITHIN_VARIABLE not in os.environ
+
+
 def test_importing_it_loads_nothing_heavy() -> None:
     heavy = {"numpy", "requests", "psutil", "filelock", "platformdirs", "matplotlib", "pynvml"}
     code = f"import sys; import tinytorch.resources; print(sorted({heavy} & sys.modules.keys()))"
