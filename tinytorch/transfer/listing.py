@@ -75,11 +75,14 @@ class Arrival(Protocol):
 
     state: dict[str, Any]  # with which another run goes on
 
-    def write(self, number: int, start: int, data: Data, digest: Digest) -> None:
-        """Put part `number`, from 0, where it belongs. Called from several threads."""
+    def write(self, number: int, start: int, data: Data, digest: Digest) -> bool | None:
+        """Put part `number`, from 0, where it belongs. Called from several threads.
+
+        Returns whether it is there as it was sent; None where that takes a question of its own, which is `wrong`.
+        """
 
     def wrong(self, digests: Mapping[int, Digest]) -> list[int]:
-        """The numbers of the parts that aren't there as they were sent."""
+        """The numbers of the parts that aren't there as they were sent, in this run or an earlier one."""
 
     def finish(self, digests: Mapping[int, Digest], mtime: float) -> None:
         """Let the file appear under its name, in one step."""

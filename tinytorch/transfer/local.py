@@ -16,6 +16,7 @@ from tinytorch.transfer.listing import Data, Digest, Found, Listing, changed, is
 
 __all__ = ["LocalArrival", "LocalStore"]
 
+_BLOCK = 1 << 20  # bytes that are compared, or hashed, at a time
 _RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{name}{number}" for name in ("COM", "LPT") for number in range(1, 10))}
 
 
@@ -185,19 +186,19 @@ class LocalArrival:
         if is_new or not self.part.exists():
             self.part.unlink(missing_ok=True)
             self.part.open("xb").close()
+        elif self.part.stat().st_size > found.size:
+            os.truncate(self.part, found.size)
 
-    def write(self, number: int, start: int, data: Data, digest: Digest) -> None:
+    def write(self, number: int, start: int, data: Data, digest: Digest) -> bool:
         with _explained(str(self.part), "written"), self.part.open("r+b", buffering=0) as file:
+            _put(file, start, data)
             file.seek(start)
-            view = memoryview(data)
-            while view:
-                view = view[file.write(view):]
+            pieces = (data[at : at + _BLOCK] for at in range(0, len(data), _BLOCK))
+            return all(file.read(len(piece)) == piece for piece in pieces)
 
     def wrong(self, digests: Mapping[int, Digest]) -> list[int]:
         with _explained(str(self.part), "read"), self.part.open("rb", buffering=0) as file:
-            if os.fstat(file.fileno()).st_size != self.found.size:
-                os.truncate(self.part, self.found.size)  # a shorter one has zeros at its end now, and is found wrong
-            buffer = memoryview(bytearray(1 << 20))
+            buffer = memoryview(bytearray(_BLOCK))
             return [number for number, digest in digests.items() if self._hash(file, number, buffer) != digest.sha256]
 
     def _hash(self, file: Any, number: int, buffer: memoryview) -> str:
@@ -213,6 +214,13 @@ class LocalArrival:
             os.utime(self.part, (mtime, mtime))
             files.publish(self.part, self.path, at_once=False)
             self.store.touched.add(Path(os.path.realpath(self.path)).parent)
+
+
+def _put(file: Any, start: int, data: Data) -> None:
+    file.seek(start)
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
 
 
 def _found(facts: os.stat_result) -> Found:

@@ -181,8 +181,8 @@ class Mover:
             for _ in range(2):
                 data = self.source.read(step.name, 0, step.found.size, step.found)
                 digest = digest_of(data, md5=self.md5)
-                arrival.write(0, 0, data, digest)
-                if not arrival.wrong({0: digest}):
+                is_there = arrival.write(0, 0, data, digest)
+                if is_there or (is_there is None and not arrival.wrong({0: digest})):
                     self._finish(step, arrival, {0: digest})
                     return digest
             raise self._not_arrived(step, 1, 1)
@@ -201,11 +201,15 @@ class Mover:
         found = self.source.detailed(step.name, step.found)
         arrival = self.policy.call(lambda: self.target.begin(step.target, found, part_bytes, parts.state))
         parts.begin(arrival.state)
+        for number in self._wrong(arrival, parts.digests):
+            del parts.digests[number]
         self.counter.add(before=sum(pieces[number][1] - pieces[number][0] for number in parts.digests))
         todo = [number for number in range(len(pieces)) if number not in parts.digests]
         for _ in range(2):
-            self._send(step, pieces, todo, arrival, parts)
-            if not (todo := self._wrong(arrival, parts.digests)):
+            came = self._send(step, pieces, todo, arrival, parts)
+            doubtful = {number: parts.digests[number] for number, is_there in came.items() if is_there is None}
+            todo = [number for number, is_there in came.items() if is_there is False] + self._wrong(arrival, doubtful)
+            if not todo:
                 break
         else:
             raise self._not_arrived(step, len(todo), len(pieces))
@@ -239,6 +243,8 @@ class Mover:
 
     def _wrong(self, arrival: Arrival, digests: dict[int, Digest]) -> list[int]:
         """The numbers of the parts that aren't there as they were sent; of large files several are compared at a time."""
+        if not digests:
+            return []
         if len(digests) < 2 * self.jobs:
             return self.policy.call(lambda: arrival.wrong(digests))
         slices = [dict(itertools.islice(sorted(digests.items()), at, None, self.jobs)) for at in range(self.jobs)]
@@ -256,7 +262,10 @@ class Mover:
         finally:
             parts.close(is_done=is_done and (len(pieces) > 1 or parts.whole > 0))
 
-    def _send(self, step: Step, pieces: list[tuple[int, int]], todo: list[int], arrival: Arrival, parts: _Parts) -> None:
+    def _send(self, step: Step, pieces: list[tuple[int, int]], todo: list[int], arrival: Arrival, parts: _Parts) -> dict[int, bool | None]:
+        """Send parts. Returns of each whether it is there as it was sent; None if that isn't known yet."""
+        came: dict[int, bool | None] = {}
+
         def part(number: int) -> None:
             start, end = pieces[number]
 
@@ -264,10 +273,12 @@ class Mover:
                 self._may_take(end - start)
                 data = self.source.read(step.name, start, end, step.found)
                 digest = digest_of(data, md5=self.md5)
-                arrival.write(number, start, data, digest)
+                came[number] = arrival.write(number, start, data, digest)
                 return digest
 
-            parts.note(number, self.policy.call(once, report=self._tell))
+            digest = self.policy.call(once, report=self._tell)
+            if came[number] is not False:
+                parts.note(number, digest)
             self.counter.add(sent=end - start)
 
         under_way: set[Future[None]] = set()
@@ -282,3 +293,4 @@ class Mover:
                 one.result()
         finally:
             wait(under_way)
+        return came

@@ -237,18 +237,17 @@ class S3Arrival:
                     return found
                 marker = answer["NextPartNumberMarker"]
 
-    def write(self, number: int, start: int, data: Data, digest: Digest) -> None:
+    def write(self, number: int, start: int, data: Data, digest: Digest) -> bool:
         if self.is_single:
-            self.single = data
-            return
+            self.single = data  # it is compared when it is put
+            return True
         with self.store.answered(self.key):
-            self.store.client.upload_part(
+            answer = self.store.client.upload_part(
                 Bucket=self.store.bucket, Key=self.key, UploadId=self.state["upload"], PartNumber=number + 1, Body=data, ChecksumSHA256=_base64(digest)
             )  # fmt: skip
+        return _fits(answer["ETag"].strip('"'), digest)
 
     def wrong(self, digests: Mapping[int, Digest]) -> list[int]:
-        if self.is_single:
-            return []  # it is compared when it is put
         there = self._parts(self.state["upload"]) or {}
         return [number for number, digest in digests.items() if not self._is_there(number, digest, there.get(number))]
 
@@ -256,7 +255,7 @@ class S3Arrival:
         start = number * self.part_bytes
         if part is None or part[0] != min(self.part_bytes, self.found.size - start):
             return False
-        return part[1] == digest.md5 or etags.parts_in(part[1]) is None  # not an MD5: S3 encrypted it, and compared SHA-256 itself
+        return _fits(part[1], digest)
 
     def finish(self, digests: Mapping[int, Digest], mtime: float) -> None:
         client, where = self.store.client, {"Bucket": self.store.bucket, "Key": self.key}
@@ -285,6 +284,11 @@ class S3Arrival:
             data = self.store.policy.call(lambda start=start, end=end: self.store.read(name, start, end, found))  # type: ignore[misc]
             if hashlib.sha256(data).hexdigest() != digests[number].sha256:
                 raise TransferError(f"s3://{self.store.bucket}/{self.key}: what S3 gives back isn't what was sent. Send it again, and don't use what is there", retryable=False)
+
+
+def _fits(etag: str, digest: Digest) -> bool:
+    """Whether S3 has of a part what was sent."""
+    return etag == digest.md5 or etags.parts_in(etag) is None  # not an MD5: S3 encrypted it, and compared SHA-256 itself
 
 
 def _found(item: Mapping[str, Any]) -> Found:

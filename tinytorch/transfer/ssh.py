@@ -285,24 +285,21 @@ class SshArrival:
         folder, base = posixpath.split(path)
         self.part = posixpath.join(folder, part_name(base, hashlib.sha256(f"{base}\0{found.identity}".encode("utf-8", "surrogateescape")).hexdigest()))
         self.is_small = found.size <= min(part_bytes, PART)
-        self.back: Data = b""  # what was read back of a small file
         self.is_tried = False  # whether the answer to an earlier try may have been lost
         self.state: dict[str, Any] = {"part": posixpath.basename(self.part)}
 
-    def write(self, number: int, start: int, data: Data, digest: Digest) -> None:
+    def write(self, number: int, start: int, data: Data, digest: Digest) -> bool | None:
         with self.store.connected() as connection:
             try:
-                if self.is_small:
-                    self.back = connection.put(self.part, data, self.found.mtime)
-                else:
-                    connection.write(self.part, start, data, is_new=False)
+                if self.is_small:  # reading it back takes less than a process on the host
+                    return connection.put(self.part, data, self.found.mtime) == data
+                connection.write(self.part, start, data, is_new=False)
+                return None
             except Refused as error:
                 raise self.store.full_or(error, connection, self.part, len(data)) from error
 
     def wrong(self, digests: Mapping[int, Digest]) -> list[int]:
         numbers = sorted(digests)
-        if self.is_small:  # reading it back takes less than a process on the host
-            return [number for number in numbers if hashlib.sha256(self.back).hexdigest() != digests[number].sha256]
         with self.store.connected() as connection:
             there = connection.attributes(self.part)
         if there.size != self.found.size:

@@ -215,15 +215,15 @@ def test_a_disk_that_fills_ends_the_file_and_what_arrived_is_used(source: Path, 
 def test_a_part_that_is_damaged_on_its_way_is_sent_again(source: Path, tmp_path: Path, small_parts: int, monkeypatch: pytest.MonkeyPatch) -> None:
     from tinytorch.transfer import local
 
-    write, damaged = local.LocalArrival.write, []
+    put, damaged = local._put, []
 
-    def flip(self: Any, number: int, start: int, data: bytes, digest: Any) -> None:
-        if number == 7 and not damaged:
-            damaged.append(number)
-            data = b"\0" * len(data)
-        write(self, number, start, data, digest)
+    def flip(file: Any, start: int, data: bytes) -> None:
+        if start == 7 * PART and not damaged:
+            damaged.append(start)
+            data = data[:-1] + b"\0"
+        put(file, start, data)
 
-    monkeypatch.setattr(local.LocalArrival, "write", flip)
+    monkeypatch.setattr(local, "_put", flip)
     assert not transfer(str(source), str(tmp_path / "there")).failed
     assert damaged and contents(tmp_path / "there") == contents(source)
 
@@ -231,8 +231,8 @@ def test_a_part_that_is_damaged_on_its_way_is_sent_again(source: Path, tmp_path:
 def test_a_disk_that_never_keeps_a_part_gets_no_file(source: Path, tmp_path: Path, small_parts: int, monkeypatch: pytest.MonkeyPatch) -> None:
     from tinytorch.transfer import local
 
-    write = local.LocalArrival.write
-    monkeypatch.setattr(local.LocalArrival, "write", lambda self, number, start, data, digest: write(self, number, start, b"\0" * len(data), digest))
+    put = local._put
+    monkeypatch.setattr(local, "_put", lambda file, start, data: put(file, start, b"\0" * len(data)))
     result = transfer(str(source), str(tmp_path / "there"))
     assert "not at" in result.failed["big.bin"] and not (tmp_path / "there" / "big.bin").exists()
 

@@ -124,11 +124,11 @@ def test_a_part_that_s3_has_otherwise_is_sent_again(s3: Any, large: Path, monkey
     """This server takes a wrong SHA-256, as others may: what it has is compared here."""
     write, damaged = S3Arrival.write, []
 
-    def flip(self: S3Arrival, number: int, start: int, data: bytes, digest: Any) -> None:
+    def flip(self: S3Arrival, number: int, start: int, data: bytes, digest: Any) -> bool | None:
         if number == 1 and not damaged:
             damaged.append(number)
             data = b"\0" * len(data)
-        write(self, number, start, data, digest)
+        return write(self, number, start, data, digest)
 
     monkeypatch.setattr(S3Arrival, "write", flip)
     assert not transfer(str(large), "s3://bucket/file", policy=AT_ONCE).failed

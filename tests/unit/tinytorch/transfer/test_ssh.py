@@ -105,11 +105,11 @@ def test_a_part_that_is_damaged_on_its_way_is_sent_again(
     """Where the host can't compute SHA-256, what is there is read back."""
     write, damaged = SshArrival.write, []
 
-    def flip(self: SshArrival, number: int, start: int, data: bytes, digest: Any) -> None:
+    def flip(self: SshArrival, number: int, start: int, data: bytes, digest: Any) -> bool | None:
         if number == 7 and not damaged:
             damaged.append(number)
             data = b"\0" * len(data)
-        write(self, number, start, data, digest)
+        return write(self, number, start, data, digest)
 
     monkeypatch.setattr(SshArrival, "write", flip)
     if not has_tool:
