@@ -296,7 +296,7 @@ def test_without_a_journal_the_job_goes_on_from_the_view(job, notices):
     assert notices == [f"{job.folder / 'journal.jsonl'} is missing: going on from progress.json, 2 completed."]
 
 
-@pytest.mark.parametrize("text, problem", [("{", "Expecting property name"), ("[]", "not an object"), ("{}", "dataset_name is missing")])
+@pytest.mark.parametrize("text, problem", [("{", "Expecting property name"), ("[]", "not an object"), ("{}", "dataset_name is missing"), ("[" * 100_000, "recursion")])
 def test_without_a_journal_a_broken_view_is_refused_and_kept(job, text, problem):
     job.folder.mkdir()
     path = job.folder / "progress.json"
@@ -304,6 +304,15 @@ def test_without_a_journal_a_broken_view_is_refused_and_kept(job, text, problem)
     with pytest.raises(DataError, match=problem):
         job.run(chores.items(2), chores.number)
     assert path.read_text("utf-8") == text
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_times_of_a_view_are_numbers_that_can_be_written_again(job, number):
+    job.run(chores.items(2), chores.number)
+    (job.folder / "journal.jsonl").unlink()
+    (job.folder / "progress.json").write_text(json.dumps(view(job.folder) | {"last_update": number}), "utf-8")
+    with pytest.raises(DataError, match=f"last_update is {number}"):
+        job.run(chores.items(2), chores.number)
 
 
 @pytest.mark.parametrize("key", KEYS)

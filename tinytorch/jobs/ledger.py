@@ -175,7 +175,7 @@ class Ledger:
         try:
             view: Any = json.loads(data)
             problem = problem_with_view(view)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             problem = str(error)
         if problem:
             raise DataError(

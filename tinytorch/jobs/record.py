@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -175,7 +176,7 @@ def problem_with_view(view: object) -> str | None:
     for key, kind in kinds.items():
         if key not in view:
             return f"{key} is missing"
-        if not isinstance(view[key], kind) or isinstance(view[key], bool):
+        if not isinstance(view[key], kind) or isinstance(view[key], bool) or (isinstance(view[key], float) and not math.isfinite(view[key])):
             return f"{key} is {view[key]!r}"
     names = [*view["completed_trajectories"], *view["failed_trajectories"], *view["trajectory_checksums"].values()]
     return None if all(isinstance(name, str) for name in names) else "an id or a checksum is not a text"

@@ -68,8 +68,8 @@ class DataLocation:
         if not _HOST.fullmatch(host) or (user and not _USER.fullmatch(user)) or parts.path in ("", "/~"):
             raise ConfigError(f"{text}: expected ssh://[user@]host[:port]/path, with /~/path for a path below the home folder")
         path = unquote(parts.path)
-        path = path.rstrip("/") or "/"
-        return cls("ssh", path[3:] or "." if path.startswith("/~/") else path, host=host, user=user, port=port, is_folder=is_folder)
+        path = path[3:].rstrip("/") or "." if path.startswith("/~/") else path.rstrip("/") or "/"
+        return cls("ssh", path, host=host, user=user, port=port, is_folder=is_folder)
 
     def __str__(self) -> str:
         if self.kind == "local":

@@ -36,3 +36,8 @@ def test_what_names_no_place_is_refused(text: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says) as caught:
         DataLocation.parse(text)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("text", "path"), [("ssh://host/~/", "."), ("ssh://host/~/a/", "a"), ("ssh://host/~a", "/~a"), ("ssh://host/", "/")])
+def test_a_path_on_a_host_begins_at_its_root_or_in_the_home_folder(text: str, path: str) -> None:
+    assert DataLocation.parse(text).path == path
