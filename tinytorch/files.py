@@ -20,6 +20,7 @@ __all__ = [
     "TEMPORARY_NAME",
     "TEMPORARY_SUFFIX",
     "flush",
+    "flush_folder",
     "free_space",
     "hash_of",
     "is_executable",
