@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -103,8 +102,7 @@ class LocalStore:
         return os.name == "nt" if other == path else other.exists() and other.samefile(path)
 
     def free(self) -> int | None:
-        path = next(path for path in (self.root.absolute(), *self.root.absolute().parents) if path.is_dir())
-        return shutil.disk_usage(path).free
+        return files.free_space(self.root)
 
     def refusal(self, name: str) -> str | None:
         parts = name.split("/")
