@@ -45,8 +45,10 @@ def s3_server(folder: Path) -> Iterator[str]:
             "AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": str(folder / "none"), "AWS_SHARED_CREDENTIALS_FILE": str(folder / "none"),
         }  # fmt: skip
-        yield endpoint
-        process.kill()
+        try:
+            yield endpoint
+        finally:
+            process.kill()
 
 
 def run(*words: object) -> Job:
@@ -89,10 +91,12 @@ def ssh_server(folder: Path) -> Iterator[Host]:
     host.know()
     os.environ["TINYTORCH_SSH"] = host.command
     with subprocess.Popen([str(SSHD), "-D", "-f", str(host.config), "-p", str(host.port)], stderr=subprocess.DEVNULL) as server:
-        while subprocess.run([*shlex.split(host.command), "-p", str(host.port), "127.0.0.1", "true"], stderr=subprocess.DEVNULL, check=False).returncode:
-            time.sleep(0.1)
-        yield host
-        server.kill()
+        try:
+            while subprocess.run([*shlex.split(host.command), "-p", str(host.port), "127.0.0.1", "true"], stderr=subprocess.DEVNULL, check=False).returncode:
+                time.sleep(0.1)
+            yield host
+        finally:
+            server.kill()
     host.close()
 
 
@@ -108,6 +112,7 @@ def measured(title: str, jobs: dict[str, Job], clear: Callable[[], None], given:
             began = time.perf_counter()
             job()
             times[name].append(time.perf_counter() - began)
+    shutil.rmtree(given.folder / "aside")
     medians = {name: median(taken) for name, taken in times.items()}
     others = {name: taken for name, taken in medians.items() if not name.startswith("tinytorch")}
     best = min(others, key=lambda name: others[name])
@@ -124,7 +129,7 @@ def main() -> None:
     parser.add_argument("--only", default="", metavar="TEXT")
     given = parser.parse_args()
     with ExitStack() as stack:
-        root = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=given.folder)))
+        root = given.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=given.folder)))
         os.environ["TINYTORCH_CACHE"] = str(root / "cache")
         sets = {f"{given.files} x 100 kB": root / "small", f"1 x {given.large} MB": root / "large"}
         for folder in sets.values():
@@ -137,7 +142,10 @@ def main() -> None:
         there = root / "there"
 
         def clear() -> None:
-            shutil.rmtree(there, ignore_errors=True)
+            aside = root / "aside"
+            aside.mkdir(exist_ok=True)
+            if there.exists():  # not removed yet: for a minute, ext4 would look for a new file's place among all that were removed
+                there.rename(aside / str(time.monotonic_ns()))
 
         for title, folder in sets.items():
             copy = f"cp -r {shlex.quote(str(folder))} {shlex.quote(str(there))}"

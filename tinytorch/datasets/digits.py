@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import zlib
 from pathlib import Path
-from typing import NamedTuple
-from zipfile import BadZipFile
-
-import numpy as np
+from typing import TYPE_CHECKING, NamedTuple
 
 from tinytorch.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _FILE = Path(__file__).parent / "bundled" / "digits.npz"
 
@@ -30,6 +30,10 @@ def load_digits(file: Path = _FILE) -> Digits:
 
     Raises: DataError if the file is missing or damaged, which only a broken installation is.
     """
+    from zipfile import BadZipFile
+
+    import numpy as np  # 80 ms, which `tito data` doesn't pay
+
     try:
         # opened here, since np.load leaves a file open that it finds damaged
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:

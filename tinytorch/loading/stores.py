@@ -245,10 +245,7 @@ class S3Store(_NetworkStore):
         if not parts.netloc:
             raise ConfigError(f"{place}: no bucket; expected s3://bucket/prefix")
         self.bucket, self.prefix = parts.netloc, parts.path.strip("/")
-        self.client: Any = boto.client(
-            "s3", place, max_pool_connections=_CONNECTIONS,
-            s3={"payload_signing_enabled": False},  # what is sent has its SHA-256 in a signed header, and needs none besides
-        )  # fmt: skip
+        self.client: Any = boto.client("s3", place, max_pool_connections=_CONNECTIONS)
 
     def _key(self, name: str) -> str:
         return f"{self.prefix}/{name}" if self.prefix else name

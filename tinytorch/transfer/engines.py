@@ -1,7 +1,8 @@
 """Who moves the bytes, and why.
 
-Other programs bring small files by the hundred. What they brought is compared as if we had; what is missing or wrong
-goes our own way, and so do large files, which only we go on with in the middle.
+Small files are brought many at a time, by other programs too. What those brought is compared as if we had; what is missing
+or wrong goes the way of a file alone, which has the errors that say what to do, and so do large files, which only we go
+on with in the middle.
 """
 from __future__ import annotations
 
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
     from tinytorch.transfer.moving import Mover
     from tinytorch.transfer.planning import Step
 
-__all__ = ["Engine", "Rsync", "S5cmd", "chosen"]
+__all__ = ["Engine", "Rsync", "S5cmd", "Sftp", "chosen"]
 
-_BATCH = 200  # files that are brought by one call: what a kill may cost
+_BATCH = 1000  # files that are brought by one call of another program
+_FILES, _BYTES = 64, 1 << 20  # of a batch of ours, at most; a larger file is alone
 _WORTH = 20  # small files for which another program is called at all
 _LOOK = 0.1  # seconds between two looks at whether to stop
 
@@ -45,15 +47,13 @@ class Engine:
 
 
 class _Batched(Engine):
-    """Another program for the small files."""
+    """The small files many at a time."""
 
     @contextmanager
     def at_work(self, mover: Mover, steps: Sequence[Step]) -> Iterator[Callable[[Step], str]]:
-        small = [step for step in steps if _is_small(step) and step.name and step.target]
-        batches = [small[at : at + _BATCH] for at in range(0, len(small), _BATCH)]
-        with ThreadPoolExecutor(2, thread_name_prefix="tinytorch-engine") as pool:
+        with ThreadPoolExecutor(self.at_once(mover), thread_name_prefix="tinytorch-engine") as pool:
             coming: dict[str, Future[dict[str, str]]] = {}
-            for batch in batches:
+            for batch in self.batches([step for step in steps if _is_small(step) and step.name and step.target and not mover.is_begun(step)]):
                 future = pool.submit(self._bring, mover, batch)
                 coming.update((step.name, future) for step in batch)
 
@@ -68,12 +68,72 @@ class _Batched(Engine):
             finally:
                 pool.shutdown(cancel_futures=True)
 
+    def at_once(self, mover: Mover) -> int:
+        """How many batches may be under way."""
+        raise NotImplementedError
+
+    def batches(self, small: Sequence[Step]) -> Iterator[Sequence[Step]]:
+        """The small files in portions. A kill may cost those that are under way."""
+        raise NotImplementedError
+
     def _bring(self, mover: Mover, batch: Sequence[Step]) -> dict[str, str]:
         """Bring some files. Returns the SHA-256 of each that is in its place as it should be."""
-        self._call(mover, batch)
         with suppress(TransferError, OSError):
-            return self.compared(mover, batch)
+            return {} if mover.stop else self.brought(mover, batch)
         return {}
+
+    def brought(self, mover: Mover, batch: Sequence[Step]) -> dict[str, str]:
+        """See `_bring`. Raises: TransferError, OSError if something is in the way of the batch."""
+        raise NotImplementedError
+
+
+class Sftp(_Batched):
+    """Our own SFTP. The files of a batch are asked for together, so that a long line's delay is that of the batch, not of each file."""
+
+    def at_once(self, mover: Mover) -> int:
+        return mover.jobs
+
+    def batches(self, small: Sequence[Step]) -> Iterator[Sequence[Step]]:
+        batch: list[Step] = []
+        for step in small:
+            if batch and (len(batch) == _FILES or sum(one.found.size for one in batch) + step.found.size > _BYTES):
+                yield batch
+                batch = []
+            batch.append(step)
+        if batch:
+            yield batch
+
+    def brought(self, mover: Mover, batch: Sequence[Step]) -> dict[str, str]:
+        from tinytorch.transfer.ssh import SshStore
+
+        mover.throttle.take(sum(step.found.size for step in batch))
+        if isinstance(mover.target, SshStore):
+            contents = [mover.source.read(step.name, 0, step.found.size, step.found) for step in batch]
+            are_right = mover.target.put_all([(step.target, step.found, data) for step, data in zip(batch, contents, strict=True)])
+            return {step.name: digest_of(data, md5=False).sha256 for step, data, is_right in zip(batch, contents, are_right, strict=True) if is_right}
+        host: Any = mover.source
+        digests: dict[str, str] = {}
+        for step, data in zip(batch, host.read_all([(step.name, step.found) for step in batch]), strict=True):
+            if data is not None and not mover.stop:
+                arrival, digest = mover.target.begin(step.target, step.found, len(data), None), digest_of(data, md5=False)
+                if arrival.write(0, 0, data, digest):
+                    arrival.finish({0: digest}, step.found.mtime)
+                    digests[step.name] = digest.sha256
+        return digests
+
+
+class _Program(_Batched):
+    """Another program, called for some hundred files."""
+
+    def at_once(self, mover: Mover) -> int:
+        return 2
+
+    def batches(self, small: Sequence[Step]) -> Iterator[Sequence[Step]]:
+        return (small[at : at + _BATCH] for at in range(0, len(small), _BATCH))
+
+    def brought(self, mover: Mover, batch: Sequence[Step]) -> dict[str, str]:
+        self._call(mover, batch)
+        return self.compared(mover, batch)
 
     def _call(self, mover: Mover, batch: Sequence[Step]) -> None:
         with tempfile.TemporaryFile() as list_of_files:
@@ -102,7 +162,7 @@ class _Batched(Engine):
         raise NotImplementedError
 
 
-class S5cmd(_Batched):
+class S5cmd(_Program):
     """s5cmd, between here and S3."""
 
     def command(self, mover: Mover, batch: Sequence[Step], list_of_files: Any) -> list[str]:
@@ -164,7 +224,7 @@ class S5cmd(_Batched):
         return None
 
 
-class Rsync(_Batched):
+class Rsync(_Program):
     """rsync over ssh, between here and a host."""
 
     def command(self, mover: Mover, batch: Sequence[Step], list_of_files: Any) -> list[str] | None:
@@ -219,7 +279,7 @@ def chosen(engine: str, places: tuple[DataLocation, DataLocation], steps: Sequen
     if engine not in ("auto", name, *ours.split(" and ")):
         raise ConfigError(f"--engine {engine} can't be used between {places[0]} and {places[1]}: there it is {' or '.join(filter(None, (name, ours)))}")
     if other is None or engine in ours.split(" and "):
-        return Engine(ours, why or "it was asked for")
+        return (Sftp if other is Rsync else Engine)(ours, why or "it was asked for")
     is_there = shutil.which(name) is not None
     if engine == name:
         if not is_there:
@@ -227,8 +287,8 @@ def chosen(engine: str, places: tuple[DataLocation, DataLocation], steps: Sequen
         if bandwidth is not None:
             raise ConfigError(f"--engine {name} and --bandwidth don't go together: leave one of them out")
         return other(name, f"it was asked for; large files go by {ours}, which goes on inside a file")
-    if other is Rsync:  # measured: comparing included, it takes longer than SFTP with parallel connections
-        return Engine(ours, "it goes on inside a file, and compares as it sends")
+    if other is Rsync:  # measured: comparing included, it takes longer
+        return Sftp(ours, "it goes on inside a file, and compares as it sends")
     small = sum(map(_is_small, steps))
     if not is_there:
         return Engine(ours, f"{name} is not on the PATH" if small >= _WORTH else "it goes on inside a file")

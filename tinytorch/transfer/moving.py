@@ -23,6 +23,7 @@ from tinytorch.transfer.planning import Step
 __all__ = ["Counter", "Mover", "Progress", "Stopped", "Throttle"]
 
 _LOOK = 0.1  # seconds between two looks at whether to stop
+_CHECKS = 2  # parts that are compared on their own at a time, while others are sent
 _TINY = 1 << 20  # bytes of a file up to which it is no matter how many are under way
 
 
@@ -147,9 +148,11 @@ class Mover:
         self.source, self.target, self.folder = source, target, folder
         self.jobs, self.stop, self.throttle, self.counter, self.policy, self.md5 = jobs, stop, throttle, counter, policy, md5
         self.pool = ThreadPoolExecutor(jobs, thread_name_prefix="tinytorch-part")
+        self.checks = ThreadPoolExecutor(_CHECKS, thread_name_prefix="tinytorch-check")
 
     def close(self) -> None:
-        self.pool.shutdown(cancel_futures=True)
+        for pool in (self.pool, self.checks):
+            pool.shutdown(cancel_futures=True)
 
     def move(self, step: Step) -> str:
         """Send a file. Returns the SHA-256 of its content, or that of its parts' where it had several.
@@ -206,9 +209,7 @@ class Mover:
         self.counter.add(before=sum(pieces[number][1] - pieces[number][0] for number in parts.digests))
         todo = [number for number in range(len(pieces)) if number not in parts.digests]
         for _ in range(2):
-            came = self._send(step, pieces, todo, arrival, parts)
-            doubtful = {number: parts.digests[number] for number, is_there in came.items() if is_there is None}
-            todo = [number for number, is_there in came.items() if is_there is False] + self._wrong(arrival, doubtful)
+            todo = self._send(step, pieces, todo, arrival, parts)
             if not todo:
                 break
         else:
@@ -250,11 +251,17 @@ class Mover:
         slices = [dict(itertools.islice(sorted(digests.items()), at, None, self.jobs)) for at in range(self.jobs)]
         return sorted(itertools.chain(*self.pool.map(lambda some: self.policy.call(lambda: arrival.wrong(some)), slices)))
 
+    def is_begun(self, step: Step) -> bool:
+        """Whether an earlier run has left something of the file, or of another version of it."""
+        return self._journal(step).exists()
+
+    def _journal(self, step: Step) -> Path:
+        return self.folder / f"{sha256(step.target.encode('utf-8', 'surrogateescape'))[:32]}.jsonl"
+
     @contextmanager
     def _recorded(self, step: Step, part_bytes: int, pieces: list[tuple[int, int]]) -> Iterator[_Parts]:
         identity = {"name": step.target, "identity": step.found.identity, "part_bytes": part_bytes}
-        key = sha256(step.target.encode("utf-8", "surrogateescape"))
-        parts = _Parts(self.folder / f"{key[:32]}.jsonl", identity)
+        parts = _Parts(self._journal(step), identity)
         is_done = False
         try:
             yield parts
@@ -262,9 +269,10 @@ class Mover:
         finally:
             parts.close(is_done=is_done and (len(pieces) > 1 or parts.whole > 0))
 
-    def _send(self, step: Step, pieces: list[tuple[int, int]], todo: list[int], arrival: Arrival, parts: _Parts) -> dict[int, bool | None]:
-        """Send parts. Returns of each whether it is there as it was sent; None if that isn't known yet."""
+    def _send(self, step: Step, pieces: list[tuple[int, int]], todo: list[int], arrival: Arrival, parts: _Parts) -> list[int]:
+        """Send parts, and compare them meanwhile. Returns the numbers of those that aren't there as they were sent."""
         came: dict[int, bool | None] = {}
+        checks: list[Future[list[int]]] = []
 
         def part(number: int) -> None:
             start, end = pieces[number]
@@ -279,6 +287,8 @@ class Mover:
             digest = self.policy.call(once, report=self._tell)
             if came[number] is not False:
                 parts.note(number, digest)
+            if came[number] is None:
+                checks.append(self.checks.submit(self._wrong, arrival, {number: digest}))
             self.counter.add(sent=end - start)
 
         under_way: set[Future[None]] = set()
@@ -293,4 +303,4 @@ class Mover:
                 one.result()
         finally:
             wait(under_way)
-        return came
+        return [number for number, is_there in came.items() if is_there is False] + [number for check in checks for number in check.result()]

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from tinytorch.errors import CloudError, ConfigError, DataError, TinyTorchError, TransferError
+from tinytorch.cloud import boto
+from tinytorch.errors import CloudError, TransferError
 from tinytorch.retry import RetryPolicy
 from tinytorch.transfer import etags
 from tinytorch.transfer.listing import Data, Digest, Found, Listing, changed, part_bytes_for, spans
@@ -17,6 +18,7 @@ from tinytorch.transfer.location import DataLocation
 __all__ = ["S3Arrival", "S3Store"]
 
 _MTIME = "mtime"  # the metadata that rclone and s3fs keep a file's time under
+_CONNECTIONS = 32  # that are kept for the next request
 _LARGEST_PART = 64 << 20  # bytes that are read at a time to prove an object by the parts it was sent in
 
 
@@ -26,15 +28,15 @@ class S3Store:
     mtime_step = 1e-3
 
     def __init__(self, place: DataLocation, verify: str, policy: RetryPolicy) -> None:
-        from tinytorch.loading.stores import S3Store as Client  # imports NumPy
-
         self.place = str(place)
         self.bucket, self.prefix, self.verify, self.policy = place.bucket, place.path, verify, policy
         try:
-            self.connection = Client(f"s3://{self.bucket}", policy)
-        except TinyTorchError as error:
+            self.client: Any = boto.client(
+                "s3", self.place, max_pool_connections=_CONNECTIONS,
+                s3={"payload_signing_enabled": False},  # what is sent has its SHA-256 in a signed header, and needs none besides
+            )  # fmt: skip
+        except CloudError as error:
             raise _ours(error) from error
-        self.client: Any = self.connection.client
         self.opening = threading.Lock()
         self.heads: dict[str, dict[str, Any]] = {}  # what is known of objects besides the listing
 
@@ -45,9 +47,9 @@ class S3Store:
     def answered(self, key: str) -> Iterator[None]:
         """Turn boto3's errors into ours."""
         try:
-            with self.connection.answered(key):
+            with boto.answered(f"s3://{self.bucket}/{key}"):
                 yield
-        except (CloudError, DataError) as error:
+        except CloudError as error:
             raise _ours(error) from error
 
     # --- what is there ------------------------------------------------------------------------------------------------
@@ -199,7 +201,7 @@ class S3Store:
             self.client.delete_object(Bucket=self.bucket, Key=self.key(name))
 
     def close(self) -> None:
-        self.connection.close()
+        self.client.close()
 
 
 class S3Arrival:
@@ -311,9 +313,7 @@ def _unwritable(name: str) -> str | None:
     return None
 
 
-def _ours(error: TinyTorchError) -> TinyTorchError:
-    if isinstance(error, ConfigError):
-        return error
+def _ours(error: CloudError) -> TransferError:
     ours = TransferError(str(error), retryable=error.retryable)
     ours.retry_after = error.retry_after
     return ours

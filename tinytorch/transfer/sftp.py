@@ -5,6 +5,7 @@ Source: draft-ietf-secsh-filexfer-02, and OpenSSH's PROTOCOL file for the extens
 from __future__ import annotations
 
 import os
+import platform
 import shlex
 import struct
 import subprocess
@@ -13,12 +14,13 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from math import gcd
 from typing import IO, Any
 
 from tinytorch.errors import ConfigError, TransferError
 from tinytorch.transfer.listing import Data
 
-__all__ = ["Attributes", "Connection", "Refused", "Shell", "ssh_command"]
+__all__ = ["Attributes", "Connection", "Refused", "Shell", "Ways", "ssh_command"]
 
 _INIT, _VERSION, _OPEN, _CLOSE, _READ, _WRITE, _LSTAT, _FSTAT, _FSETSTAT, _OPENDIR, _READDIR = 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12
 _REMOVE, _MKDIR, _REALPATH, _STAT, _RENAME, _EXTENDED = 13, 14, 16, 17, 18, 200
@@ -28,7 +30,15 @@ _OK, _EOF, _NO_SUCH_FILE, _PERMISSION_DENIED, _FAILURE, _UNSUPPORTED = 0, 1, 2, 
 _BLOCK = 32 << 10  # bytes in a request, which every server takes
 _LARGEST_BLOCK = 255 << 10  # bytes in a request to a server that says it takes so many
 _UNDER_WAY = 2 << 20  # bytes that are asked for at a time
+_TOOLS = {  # by the name of the program: what prints SHA-256 and a name on a line; openssl has the processor's instructions, and takes a third of the time
+    "openssl": "openssl dgst -sha256 -r", "sha256sum": "sha256sum", "shasum": "shasum -a 256",
+}  # fmt: skip
+_BLOCK_ON_HOST = 64 << 10  # bytes
+_PIPE = 1 << 20  # bytes between us and ssh, where the system lets us choose: with its 64 KiB, each request waits several times
 _OPTIONS = ("BatchMode=yes", "StrictHostKeyChecking=yes", "ConnectTimeout=15", "ServerAliveInterval=15", "ServerAliveCountMax=3", "LogLevel=ERROR")
+
+_HAVE_AES = ("x86_64", "amd64", "arm64")  # machines with instructions for it; "aarch64" is a Raspberry Pi too, which has none
+_LONGEST_SOCKET = 80  # bytes of its path; systems take about 104, and ssh adds some
 
 _ALONE: dict[str, Any] = {"creationflags": 0x200} if os.name == "nt" else {"start_new_session": True}  # Ctrl-C is for us, and not for ssh
 
@@ -72,6 +82,52 @@ def ssh_command(host: str, user: str, port: int | None) -> list[str]:
     return [*command, *(["-l", user] if user else []), *(["-p", str(port)] if port else []), host]
 
 
+class Ways:
+    """How to reach a host: `shared`, over a connection that others use too, or `alone`, over one of its own.
+
+    A connection costs the login and a third of a second of both sides' time, so it is shared by all that don't send much.
+    Where the user's configuration has that already (ControlPath), or there is no such thing (Windows), both are the same.
+    """
+
+    def __init__(self, command: list[str]) -> None:
+        self.folder: tempfile.TemporaryDirectory[str] | None = None
+        settings = _settings(command)
+        options = _fast_ciphers(settings.get("ciphers", ""))
+        self.alone = _with(command, options)
+        if os.name != "nt" and settings and settings.get("controlpath", "none") == "none":
+            self.folder = tempfile.TemporaryDirectory(prefix="tt-", ignore_cleanup_errors=True)
+            socket = f"{self.folder.name}/s"
+            if len(os.fsencode(socket)) <= _LONGEST_SOCKET:
+                options += ["ControlMaster=auto", f"ControlPath={socket}", "ControlPersist=no"]
+        self.shared = _with(command, options)
+
+    def close(self) -> None:
+        if self.folder:
+            self.folder.cleanup()
+
+
+def _with(command: Sequence[str], options: Sequence[str]) -> list[str]:
+    return [*command[:-1], *(word for option in options for word in ("-o", option)), command[-1]]
+
+
+def _settings(command: Sequence[str]) -> dict[str, str]:
+    """What ssh would do with the user's configuration, by option; empty if it doesn't tell."""
+    try:
+        told = subprocess.run([*command[:-1], "-G", command[-1]], stdin=subprocess.DEVNULL, capture_output=True, timeout=15, check=False, **_ALONE).stdout
+    except (OSError, subprocess.SubprocessError):  # who connects says what is wrong
+        return {}
+    return dict(line.partition(" ")[::2] for line in told.decode("utf-8", "replace").splitlines())
+
+
+def _fast_ciphers(allowed: str) -> list[str]:
+    """The option that takes, of the ciphers that may be used, those first for which the processor has instructions."""
+    names = allowed.split(",")
+    fast = [name for name in names if "-gcm@" in name]
+    if not fast or platform.machine().lower() not in _HAVE_AES:
+        return []
+    return [f"Ciphers={','.join([*fast, *(name for name in names if name not in fast)])}"]
+
+
 class _Process:
     """ssh with pipes."""
 
@@ -79,7 +135,7 @@ class _Process:
         self.place = place
         self.errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the process
         try:
-            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, **_ALONE)
+            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, pipesize=_PIPE, **_ALONE)
         except OSError as error:
             self.errors.close()
             raise ConfigError(f"{place}: {command[0]} can't be run: {error.strerror or error}. Install OpenSSH's client, or name it in TINYTORCH_SSH") from error
@@ -156,7 +212,7 @@ def _explained(place: str, said: str) -> TransferError:
 
 
 class Connection(_Process):
-    """One SFTP session. Requests are answered in order of asking by one thread at a time."""
+    """One SFTP session, which begins to log in when it is made. Requests are answered in order of asking by one thread at a time."""
 
     def __init__(self, command: Sequence[str], place: str) -> None:
         super().__init__([*command[:-1], "-s", command[-1], "sftp"], place)
@@ -164,6 +220,12 @@ class Connection(_Process):
         self.answers: dict[int, tuple[int, bytes]] = {}
         self.places: dict[int, memoryview] = {}  # where the data of an answer goes
         self.unwanted: set[int] = set()  # requests whose answers say nothing that matters
+        self.extensions: dict[bytes, bytes] | None = None  # None: the host has not been greeted
+
+    def greet(self) -> None:
+        """Wait until the host is there, and learn what it can. Needed once, before anything else."""
+        if self.extensions is not None:
+            return
         try:
             self._packet(_INIT, struct.pack(">I", 3))
             kind, _, payload = self._answer()
@@ -176,9 +238,12 @@ class Connection(_Process):
             self.close()
             raise
 
+    def _can(self, extension: str) -> bool:
+        return extension.encode() in (self.extensions or {})
+
     def _blocks(self) -> tuple[int, int]:
         """How many bytes the host takes in a request to read, and to write."""
-        if b"limits@openssh.com" not in self.extensions:
+        if not self._can("limits@openssh.com"):
             return _BLOCK, _BLOCK
         _, read, write, _ = struct.unpack(">4Q", self.call(_EXTENDED, _string("limits@openssh.com"), "the host's limits")[:32])
         return tuple(min(limit, _LARGEST_BLOCK) or _BLOCK for limit in (read, write))  # type: ignore[return-value]  # 0: it doesn't say
@@ -269,9 +334,9 @@ class Connection(_Process):
                 self.call(_CLOSE, handle, path)
         return sorted(found)
 
-    def read(self, path: str, start: int, end: int, size: int, mtime: int) -> bytearray | None:
-        """Bytes of a file; None if it has another size or time by now. A small one costs two round trips."""
-        handle = self.call(_OPEN, _string(path) + struct.pack(">II", _FOR_READING, 0), path)
+    def read(self, path: str, start: int, end: int, expected: tuple[int, int] | None = None) -> bytearray | None:
+        """Bytes of a file; None if they aren't there, or it has another size or time than `expected`. A small one costs two round trips."""
+        [handle] = self._opened([path], _FOR_READING)
         data = bytearray(end - start)
         left = deque(_cuts(data, self.read_block))
         asked: dict[int, tuple[int, memoryview]] = {}
@@ -299,7 +364,7 @@ class Connection(_Process):
         finally:
             if not self.errors.closed:
                 self.unwanted.update(asked, [self.ask(_CLOSE, handle)])
-        return data if (found.size, found.mtime) == (size, mtime) else None
+        return data if expected in (None, (found.size, found.mtime)) else None
 
     def _ask_for(self, handle: bytes, at: int, place: memoryview) -> int:
         """Ask for bytes of an open file, which go where they belong when they come. Returns the request's number."""
@@ -310,45 +375,84 @@ class Connection(_Process):
     def write(self, path: str, start: int, data: Data, *, is_new: bool) -> None:
         """Put bytes into a file, which is made; with `is_new` it is emptied first."""
         flags = _FOR_WRITING | _CREATE | (_TRUNCATE if is_new else 0)
-        handle = self.call(_OPEN, _string(path) + struct.pack(">II", flags, 0), path)
-        self._all([*self._written(handle, start, data), self.ask(_CLOSE, handle)], path)
+        [handle] = self._opened([path], flags)
+        self._all([(number, path) for number in (*self._written(handle, start, data), self.ask(_CLOSE, handle))])
 
     def _written(self, handle: bytes, start: int, data: Data) -> list[int]:
         """Ask for bytes to be put into an open file."""
         return [self.ask(_WRITE, handle + struct.pack(">QI", start + at, len(piece)), piece) for at, piece in _cuts(data, self.write_block)]
 
-    def put(self, path: str, data: Data, mtime: float) -> bytearray:
-        """Make a small file, with its time, and on the disk if the host can. Returns what is read back from it.
+    def put(self, files: Sequence[tuple[str, Data, float]]) -> list[bytearray]:
+        """Make small files, each of its content, with its time, and on the disk if the host can. Returns what is read back of each.
 
-        All is asked for at once: a file costs two round trips. The host answers in order, so it can't wait for us to read.
+        All is asked for at once, so that together they cost two round trips: first all that is to be written, since the host
+        answers in order, and must not wait for us to read while we wait for it.
         """
-        handle = self.call(_OPEN, _string(path) + struct.pack(">II", _FOR_READING | _FOR_WRITING | _CREATE | _TRUNCATE, 0), path)
-        numbers = self._written(handle, 0, data)
-        back = bytearray(len(data))
-        reads = [self._ask_for(handle, at, piece) for at, piece in _cuts(back, self.read_block)]
-        numbers += self._settled(handle, mtime)
-        for number in reads:
+        handles = self._opened([path for path, _, _ in files], _FOR_READING | _FOR_WRITING | _CREATE | _TRUNCATE)
+        todo = [(handle, path, data, mtime, bytearray(len(data))) for handle, (path, data, mtime) in zip(handles, files, strict=True)]
+        numbers = [(number, path) for handle, path, data, _, _ in todo for number in self._written(handle, 0, data)]
+        reads = [(self._ask_for(handle, at, piece), path) for handle, path, _, _, back in todo for at, piece in _cuts(back, self.read_block)]
+        numbers += [(number, path) for handle, path, _, mtime, _ in todo for number in self._settled(handle, mtime)]
+        for number, path in reads:
             with suppress(Refused):  # what is missing is seen by who compares
                 self.answer(number, path)
-        self._all(numbers, path)
-        return back
+        self._all(numbers)
+        return [back for *_, back in todo]
+
+    def take(self, files: Sequence[tuple[str, int, int]]) -> list[bytearray | None]:
+        """The contents of small files; None for one that has another size or time than was said. Together they cost two round trips."""
+        handles = self._opened([path for path, _, _ in files], _FOR_READING)
+        asked = []
+        for handle, (path, size, mtime) in zip(handles, files, strict=True):
+            data = bytearray(size)
+            numbers = [(self._ask_for(handle, at, piece), len(piece)) for at, piece in _cuts(data, self.read_block)]
+            asked.append((path, data, numbers, self.ask(_FSTAT, handle), (size, mtime)))
+            self.unwanted.add(self.ask(_CLOSE, handle))
+        taken: list[bytearray | None] = []
+        for path, data, numbers, facts, expected in asked:
+            came = [self._came(number, path) for number, _ in numbers]
+            found = _attributes(self.answer(facts, path))[0]
+            is_whole = came == [length for _, length in numbers] and (found.size, found.mtime) == expected
+            taken.append(data if is_whole else None)
+        return taken
+
+    def _came(self, number: int, path: str) -> int:
+        """How many bytes came of those that were asked for."""
+        try:
+            return int(struct.unpack(">I", self.answer(number, path))[0])
+        except Refused:
+            return 0
+
+    def _opened(self, paths: Sequence[str], flags: int) -> list[bytes]:
+        """Open files, all or none."""
+        numbers = [self.ask(_OPEN, _string(path) + struct.pack(">II", flags, 0)) for path in paths]
+        handles, failed = [], None
+        for number, path in zip(numbers, paths, strict=True):
+            try:
+                handles.append(self.answer(number, path))
+            except Refused as error:
+                failed = failed or error
+        if failed:
+            self.unwanted.update(self.ask(_CLOSE, handle) for handle in handles)
+            raise failed
+        return handles
 
     def _settled(self, handle: bytes, mtime: float) -> list[int]:
         """Ask for a file's time, the flush and the end."""
         numbers = [self.ask(_FSETSTAT, handle + struct.pack(">III", 8, int(mtime), int(mtime)))]
-        if b"fsync@openssh.com" in self.extensions:
+        if self._can("fsync@openssh.com"):
             numbers.append(self.ask(_EXTENDED, _string("fsync@openssh.com") + handle))
         return [*numbers, self.ask(_CLOSE, handle)]
 
     def settle(self, path: str, mtime: float) -> None:
         """Give a file its time, and have it on the disk if the host can."""
-        handle = self.call(_OPEN, _string(path) + struct.pack(">II", _FOR_WRITING, 0), path)
-        self._all(self._settled(handle, mtime), path)
+        [handle] = self._opened([path], _FOR_WRITING)
+        self._all([(number, path) for number in self._settled(handle, mtime)])
 
-    def _all(self, numbers: Sequence[int], what: str) -> None:
-        """Wait for all answers, and then raise what the first failed one said."""
+    def _all(self, numbers: Sequence[tuple[int, str]]) -> None:
+        """Wait for all answers to requests about files, and then raise what the first failed one said."""
         failed: list[Refused] = []
-        for number in numbers:
+        for number, what in numbers:
             try:
                 self.answer(number, what)
             except Refused as error:
@@ -356,12 +460,10 @@ class Connection(_Process):
         if failed:
             raise failed[0]
 
-    def rename(self, path: str, to: str) -> None:
-        """In one step, in the place of what is there."""
-        if b"posix-rename@openssh.com" in self.extensions:
-            self.call(_EXTENDED, _string("posix-rename@openssh.com") + _string(path) + _string(to), to)
-        else:
-            self.call(_RENAME, _string(path) + _string(to), to)
+    def rename(self, *pairs: tuple[str, str]) -> None:
+        """Give files other names, each in one step and in the place of what is there."""
+        kind, head = (_EXTENDED, _string("posix-rename@openssh.com")) if self._can("posix-rename@openssh.com") else (_RENAME, b"")
+        self._all([(self.ask(kind, head + _string(path) + _string(to)), to) for path, to in pairs])
 
     def remove(self, path: str) -> None:
         """Remove a file; none is no error."""
@@ -381,7 +483,7 @@ class Connection(_Process):
 
     def free(self, path: str) -> int | None:
         """Bytes that there is room for; None if the host can't tell."""
-        if b"statvfs@openssh.com" not in self.extensions:
+        if not self._can("statvfs@openssh.com"):
             return None
         numbers = struct.unpack(">11Q", self.call(_EXTENDED, _string("statvfs@openssh.com") + _string(path), path))
         return int(numbers[1] * numbers[4])
@@ -392,8 +494,8 @@ class Shell(_Process):
 
     def __init__(self, command: Sequence[str], place: str) -> None:
         super().__init__([*command, "exec sh"], place)
-        found = self._lines("command -v sha256sum || command -v shasum")
-        self.tool = {"sha256sum": "sha256sum", "shasum": "shasum -a 256"}.get(found[0].rpartition("/")[2] if found else "")
+        found = self._lines(" || ".join(f"command -v {name}" for name in _TOOLS))
+        self.tool = _TOOLS.get(found[0].rpartition("/")[2] if found else "")
 
     def _lines(self, script: str) -> list[str]:
         mark = f"done-{os.urandom(8).hex()}"
@@ -411,7 +513,9 @@ class Shell(_Process):
     def hashes(self, path: str, part_bytes: int, numbers: Sequence[int]) -> list[str]:
         """SHA-256 of parts of a file; an empty text for what can't be read."""
         name = shlex.quote(path)
-        script = f"for i in {' '.join(map(str, numbers))}; do dd if={name} bs={part_bytes} skip=$i count=1 | {self.tool}; done"
+        block = gcd(part_bytes, _BLOCK_ON_HOST)  # dd has fresh memory for a block each time, which takes longer than hashing it
+        blocks = part_bytes // block
+        script = f"for i in {' '.join(map(str, numbers))}; do dd if={name} bs={block} skip=$((i * {blocks})) count={blocks} | {self.tool}; done"
         found = [line.partition(" ")[0] for line in self._lines(script)]
         return found if len(found) == len(numbers) else [""] * len(numbers)
 

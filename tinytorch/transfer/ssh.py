@@ -5,7 +5,7 @@ import hashlib
 import posixpath
 import stat
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,13 +25,16 @@ from tinytorch.transfer.listing import (
     spans,
 )
 from tinytorch.transfer.location import DataLocation
-from tinytorch.transfer.sftp import Attributes, Connection, Refused, Shell, ssh_command
+from tinytorch.transfer.sftp import Attributes, Connection, Refused, Shell, Ways, ssh_command
 
 __all__ = ["SshArrival", "SshStore"]
 
 
 class SshStore:
-    """Files below a path of a host, over as many connections as there are threads that use it at a time."""
+    """Files below a path of a host, over as many SFTP sessions as there are threads that use it at a time.
+
+    Those for parts of large files have connections of their own, which together are faster than one over a long line.
+    """
 
     mtime_step = 1.0  # SFTP's times are whole seconds
 
@@ -40,35 +43,45 @@ class SshStore:
         self.command = ssh_command(place.host, place.user, place.port)
         self.lock = threading.Lock()
         self.opening = threading.Semaphore(2)  # a host turns away who knocks ten times at once
-        self.idle: list[Connection] = []
+        self.ways = Ways(self.command)
+        self.idle: dict[bool, list[Connection]] = {False: [], True: []}  # whether they have a connection of their own
         self.shells: list[Shell] = []
         self.has_tool: bool | None = None  # whether the host can compute SHA-256; None: not known yet
         self.made: set[str] = set()  # folders
+        try:
+            self.idle[False].append(Connection(self.ways.shared, self.place))  # logs in while this process gets ready
+        except BaseException:
+            self.ways.close()
+            raise
 
     def path(self, name: str) -> str:
         return posixpath.join(self.root, name) if name else self.root
 
     @contextmanager
-    def connected(self) -> Iterator[Connection]:
-        """A connection for this thread. One that was lost is not used again."""
+    def connected(self, *, alone: bool = False) -> Iterator[Connection]:
+        """A session for this thread. One that was lost is not used again."""
+        idle = self.idle[alone]
         with self.lock:
-            connection = self.idle.pop() if self.idle else None
+            connection = idle.pop() if idle else None
         if connection is None:
             with self.opening:
-                connection = Connection(self.command, self.place)
+                connection = Connection(self.ways.alone if alone else self.ways.shared, self.place)
+                connection.greet()
+        else:
+            connection.greet()
         try:
             yield connection
         except Refused:
-            self._keep(connection)
+            self._keep(connection, idle)
             raise
         except BaseException:
             connection.close()
             raise
-        self._keep(connection)
+        self._keep(connection, idle)
 
-    def _keep(self, connection: Connection) -> None:
+    def _keep(self, connection: Connection, idle: list[Connection]) -> None:
         with self.lock:
-            self.idle.append(connection)
+            idle.append(connection)
 
     # --- what is there ------------------------------------------------------------------------------------------------
 
@@ -170,7 +183,7 @@ class SshStore:
         if shell is None and self.has_tool is not False:
             with self.opening:
                 try:
-                    shell = Shell(self.command, self.place)
+                    shell = Shell(self.ways.shared, self.place)
                 except TransferError as error:
                     if self.has_tool or error.retryable is False:
                         raise
@@ -208,14 +221,19 @@ class SshStore:
     # --- out of it ----------------------------------------------------------------------------------------------------
 
     def read(self, name: str, start: int, end: int, found: Found) -> Data:
-        with self.connected() as connection:
+        with self.connected(alone=end - start < found.size) as connection:
             try:
-                data = connection.read(self.path(name), start, end, found.size, int(found.mtime))
+                data = connection.read(self.path(name), start, end, (found.size, int(found.mtime)))
             except Refused as error:
                 raise self._named(error) from error
         if data is None:
             raise changed(f"{self.place}/{name}".rstrip("/"))
         return data
+
+    def read_all(self, files: Sequence[tuple[str, Found]]) -> list[Data | None]:
+        """The contents of small files; None for one that isn't as it was found any more."""
+        with self.connected() as connection:
+            return [*connection.take([(self.path(name), found.size, int(found.mtime)) for name, found in files])]
 
     def part_bytes(self, name: str, found: Found) -> int:
         return part_bytes_for(found.size)
@@ -235,6 +253,16 @@ class SshStore:
                 except Refused as error:
                     raise self.full_or(error, connection, arrival.part, 1) from error
         return arrival
+
+    def put_all(self, files: Sequence[tuple[str, Found, Data]]) -> list[bool]:
+        """Put small files in their places. Returns of each whether it arrived as it was sent; if not, it isn't there."""
+        arrivals = [self.begin(name, found, PART, None) for name, found, _ in files]
+        contents = [data for _, _, data in files]
+        with self.connected() as connection:
+            back = connection.put([(arrival.part, data, arrival.found.mtime) for arrival, data in zip(arrivals, contents, strict=True)])
+            are_right = [one == data for one, data in zip(back, contents, strict=True)]
+            connection.rename(*((arrival.part, arrival.path) for arrival, is_right in zip(arrivals, are_right, strict=True) if is_right))
+        return are_right
 
     def make_folders(self, folder: str) -> None:
         with self.lock:
@@ -272,9 +300,10 @@ class SshStore:
 
     def close(self) -> None:
         with self.lock:
-            for process in (*self.idle, *self.shells):
+            for process in (*self.shells, *self.idle[True], *self.idle[False]):
                 process.close()
-            self.idle, self.shells = [], []
+            self.shells, self.idle = [], {False: [], True: []}
+            self.ways.close()
 
 
 class SshArrival:
@@ -289,10 +318,10 @@ class SshArrival:
         self.state: dict[str, Any] = {"part": posixpath.basename(self.part)}
 
     def write(self, number: int, start: int, data: Data, digest: Digest) -> bool | None:
-        with self.store.connected() as connection:
+        with self.store.connected(alone=not self.is_small) as connection:
             try:
                 if self.is_small:  # reading it back takes less than a process on the host
-                    return connection.put(self.part, data, self.found.mtime) == data
+                    return connection.put([(self.part, data, self.found.mtime)]) == [data]
                 connection.write(self.part, start, data, is_new=False)
                 return None
             except Refused as error:
@@ -301,21 +330,22 @@ class SshArrival:
     def wrong(self, digests: Mapping[int, Digest]) -> list[int]:
         numbers = sorted(digests)
         with self.store.connected() as connection:
-            there = connection.attributes(self.part)
-        if there.size != self.found.size:
-            return numbers if there.size > self.found.size else [number for number in numbers if (number + 1) * self.part_bytes > there.size]
+            size = connection.attributes(self.part).size
+        if size > self.found.size:
+            return numbers
+        there = [number for number in numbers if self._span(number)[1] <= size]
         with self.store.shell() as shell:
-            if shell:
-                hashes = shell.hashes(self.part, self.part_bytes, numbers)
-                return [number for number, found in zip(numbers, hashes, strict=True) if found != digests[number].sha256]
-        return [number for number in numbers if self._read(number, there) != digests[number].sha256]
+            hashes = shell.hashes(self.part, self.part_bytes, there) if shell else None
+        right = {number for number, found in zip(there, hashes or map(self._read, there), strict=True) if found == digests[number].sha256}
+        return [number for number in numbers if number not in right]
 
-    def _read(self, number: int, there: Attributes) -> str:
+    def _span(self, number: int) -> tuple[int, int]:
+        return number * self.part_bytes, min((number + 1) * self.part_bytes, self.found.size)
+
+    def _read(self, number: int) -> str:
         """SHA-256 of a part that is read back."""
-        start = number * self.part_bytes
-        with self.store.connected() as connection:
-            data = connection.read(self.part, start, min(start + self.part_bytes, self.found.size), there.size, there.mtime)
-        return hashlib.sha256(data or b"").hexdigest() if data is not None else ""
+        with self.store.connected(alone=True) as connection:
+            return hashlib.sha256(connection.read(self.part, *self._span(number)) or b"").hexdigest()
 
     def finish(self, digests: Mapping[int, Digest], mtime: float) -> None:
         with self.store.connected() as connection:
@@ -325,7 +355,7 @@ class SshArrival:
                 self.is_tried = True
                 if not self.is_small or int(mtime) != int(self.found.mtime):
                     connection.settle(self.part, mtime)
-                connection.rename(self.part, self.path)
+                connection.rename((self.part, self.path))
             except Refused as error:
                 raise self.store.full_or(error, connection, self.part, 1) from error
 
