@@ -123,7 +123,7 @@ class Sftp(_Batched):
 
 
 class _Program(_Batched):
-    """Another program, called for some hundred files."""
+    """Another program, called for many files."""
 
     def at_once(self, mover: Mover) -> int:
         return 2

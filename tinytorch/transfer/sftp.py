@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from math import gcd
 from typing import IO, Any
 
 from tinytorch.errors import ConfigError, TransferError
@@ -513,7 +512,7 @@ class Shell(_Process):
     def hashes(self, path: str, part_bytes: int, numbers: Sequence[int]) -> list[str]:
         """SHA-256 of parts of a file; an empty text for what can't be read."""
         name = shlex.quote(path)
-        block = gcd(part_bytes, _BLOCK_ON_HOST)  # dd has fresh memory for a block each time, which takes longer than hashing it
+        block = part_bytes if part_bytes % _BLOCK_ON_HOST else _BLOCK_ON_HOST  # fresh memory for a large one takes longer than hashing it
         blocks = part_bytes // block
         script = f"for i in {' '.join(map(str, numbers))}; do dd if={name} bs={block} skip=$((i * {blocks})) count={blocks} | {self.tool}; done"
         found = [line.partition(" ")[0] for line in self._lines(script)]
