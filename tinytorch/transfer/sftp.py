@@ -29,7 +29,7 @@ _OK, _EOF, _NO_SUCH_FILE, _PERMISSION_DENIED, _FAILURE, _UNSUPPORTED = 0, 1, 2, 
 _BLOCK = 32 << 10  # bytes in a request, which every server takes
 _LARGEST_BLOCK = 255 << 10  # bytes in a request to a server that says it takes so many
 _UNDER_WAY = 2 << 20  # bytes that are asked for at a time
-_TOOLS = {  # by the name of the program: what prints SHA-256 and a name on a line; openssl has the processor's instructions, and takes a third of the time
+_TOOLS = {  # by the name of the program: what prints SHA-256 and a name on a line; openssl uses the processor's instructions for it
     "openssl": "openssl dgst -sha256 -r", "sha256sum": "sha256sum", "shasum": "shasum -a 256",
 }  # fmt: skip
 _BLOCK_ON_HOST = 64 << 10  # bytes
